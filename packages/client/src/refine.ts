@@ -1,0 +1,50 @@
+/**
+ * The refine API: a pure, synchronous function from an event to its outcome. I/O is a declared join, never in here.
+ * A thrown error becomes a dead letter.
+ */
+export type RefineRecord = {
+  readonly key: string | null
+  readonly headers: Readonly<Record<string, string | null>>
+  readonly coordinate: { readonly topicId: string; readonly partition: number; readonly offset: number }
+  readonly eventId: string
+  /** Event time: ISO-8601 with offset. */
+  readonly eventTime: string
+  /** Kafka receipt time: ISO-8601 with offset. */
+  readonly receivedAt: string
+}
+
+export type RefineContext = {
+  readonly record: RefineRecord
+  /** The joined rows by their `as` name, as refined records of the joined stream; null when missing. */
+  readonly joins: Readonly<Record<string, Record<string, unknown> | null>>
+}
+
+export type Output<R> = { readonly record: R; readonly subKey?: string }
+
+export type Outcome<R> =
+  | { readonly kind: 'ok'; readonly outputs: readonly Output<R>[] }
+  | { readonly kind: 'tombstone'; readonly subKey: string | null }
+  | { readonly kind: 'drop'; readonly reason: string }
+  | { readonly kind: 'deadLetter'; readonly code: string; readonly reason: string }
+
+export type Refine<E = unknown, R = Record<string, unknown>> = (event: E, context: RefineContext) => Outcome<R>
+
+/** One refined record, or none to many with a `subKey` each (key = `<source key>/<subKey>`, same partition). */
+export function ok<R>(record: R | readonly Output<R>[]): Outcome<R> {
+  return { kind: 'ok', outputs: Array.isArray(record) ? (record as readonly Output<R>[]) : [{ record: record as R }] }
+}
+
+/** A delete of the key (or of `<key>/<subKey>`): a null value downstream. */
+export function tombstone(options: { subKey?: string } = {}): Outcome<never> {
+  return { kind: 'tombstone', subKey: options.subKey ?? null }
+}
+
+/** The event is understood and not wanted; counted as dropped. */
+export function drop(reason: string): Outcome<never> {
+  return { kind: 'drop', reason }
+}
+
+/** The event is wrong; it is kept with its bytes on the dead-letter topic. `code` is a bounded UPPER_SNAKE name. */
+export function deadLetter(code: string, reason: string): Outcome<never> {
+  return { kind: 'deadLetter', code, reason }
+}

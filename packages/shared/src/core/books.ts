@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto'
+import type { Coordinate, Lane, MeshSrc } from './coordinate.ts'
+import { formatMeshSrc } from './coordinate.ts'
+import type { RecordHeader } from './record.ts'
+import type { Layer } from './topics.ts'
+
+/** Fates and holes per (layer, stream, version, lane, topicId, partition), cumulative since the chain began. */
+export type Counts = {
+  readonly ok: number
+  readonly outputs: number
+  readonly duplicate: number
+  readonly drop: number
+  readonly deadLetter: number
+  readonly parked: number
+  readonly redelivered: number
+  readonly hole: number
+}
+
+export const ZERO_COUNTS: Counts = { ok: 0, outputs: 0, duplicate: 0, drop: 0, deadLetter: 0, parked: 0, redelivered: 0, hole: 0 }
+
+export function addCounts(a: Counts, b: Partial<Counts>): Counts {
+  return {
+    ok: a.ok + (b.ok ?? 0),
+    outputs: a.outputs + (b.outputs ?? 0),
+    duplicate: a.duplicate + (b.duplicate ?? 0),
+    drop: a.drop + (b.drop ?? 0),
+    deadLetter: a.deadLetter + (b.deadLetter ?? 0),
+    parked: a.parked + (b.parked ?? 0),
+    redelivered: a.redelivered + (b.redelivered ?? 0),
+    hole: a.hole + (b.hole ?? 0),
+  }
+}
+
+/**
+ * A content sum: record hashes added mod 2^128, so order does not matter, repeats do (XOR would cancel them), and a part can
+ * be subtracted. Text form: 32 lower-case hex digits.
+ */
+export type HashSum = bigint
+const MODULUS = 1n << 128n
+const MASK = MODULUS - 1n
+
+export const addHash = (sum: HashSum, hash: HashSum): HashSum => (sum + hash) & MASK
+export const subtractHash = (sum: HashSum, hash: HashSum): HashSum => (sum - hash + MODULUS) & MASK
+export const formatHash = (sum: HashSum): string => sum.toString(16).padStart(32, '0')
+export const parseHash = (text: string): HashSum => BigInt(`0x${text || '0'}`) & MASK
+
+/** The `_hash` of a refined record: SHA-256 over (mesh-src, key, Avro payload without its 5-byte frame), first 128 bits. */
+export function refinedHash(src: MeshSrc, key: Uint8Array | null, payload: Uint8Array | null): HashSum {
+  return digest([Buffer.from(formatMeshSrc(src)), key, payload])
+}
+
+/** The hash of a raw record for bronze's books: over (coordinate, key, value, headers in order). */
+export function rawHash(
+  at: Coordinate,
+  record: { key: Uint8Array | null; value: Uint8Array | null; headers: readonly RecordHeader[] },
+): HashSum {
+  const parts: (Uint8Array | null)[] = [Buffer.from(`${at.topicId};${at.partition};${at.offset}`), record.key, record.value]
+  // Kafka keeps the order of headers; a store may group a repeated name, so only the order within a name counts here.
+  const sorted = record.headers.map((h, i) => ({ h, i })).sort((a, b) => (a.h.name < b.h.name ? -1 : a.h.name > b.h.name ? 1 : a.i - b.i))
+  for (const { h } of sorted) parts.push(Buffer.from(h.name), h.value)
+  return digest(parts)
+}
+
+/** Length-prefixed, so that no two part lists share an encoding; null (−1) differs from empty (0). */
+function digest(parts: readonly (Uint8Array | null)[]): HashSum {
+  const hash = createHash('sha256')
+  const length = Buffer.allocUnsafe(4)
+  for (const part of parts) {
+    length.writeInt32BE(part === null ? -1 : part.byteLength)
+    hash.update(length)
+    if (part !== null) hash.update(part)
+  }
+  const out = hash.digest()
+  return (out.readBigUInt64BE(0) << 64n) | out.readBigUInt64BE(8)
+}
+
+/** The record on `mesh.commits` that announces a durable step. Cumulative, so a lost or repeated one does no harm. */
+export type CommitEvent = {
+  readonly layer: Layer
+  readonly stream: string
+  readonly version: number
+  readonly lane: Lane
+  readonly topicId: string
+  readonly partition: number
+  /** The range this step made durable; ranges of neighbours tile. Raw offsets for refined and bronze, refined offsets for silver and landing. */
+  readonly firstOffset: number
+  readonly nextOffset: number
+  readonly counts: Counts
+  readonly bytes: number
+  readonly objects: readonly string[]
+  /** Epoch ms, null where nothing carried one. */
+  readonly minEventTime: number | null
+  readonly maxEventTime: number | null
+  readonly hash: string
+  readonly codeHash: string
+  readonly contractHash: string
+  /** RFC 3339 time of publishing. */
+  readonly at: string
+}
+
+/** Key of a commit event on `mesh.commits`. */
+export function commitKey(event: Pick<CommitEvent, 'layer' | 'stream' | 'version' | 'lane' | 'partition'>): string {
+  return `${event.layer}/${event.stream}/v${event.version}/${event.lane}/${event.partition}`
+}

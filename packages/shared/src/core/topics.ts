@@ -1,0 +1,37 @@
+/** Names of topics and consumer groups (design: topics, headers, bytes). Streams match [a-z][a-z0-9-]*, at most 60. */
+export const rawTopic = (stream: string): string => `raw.${stream}.v1`
+export const refinedTopic = (stream: string, version: number): string => `refined.${stream}.v${version}`
+export const deadLetterTopic = (stream: string): string => `dead-letter.${stream}.v1`
+export const replayTopic = (stream: string, job: string): string => `replay.${stream}.${job}`
+
+export const COMMITS_TOPIC = 'mesh.commits'
+export const VERSIONS_TOPIC = 'mesh.versions'
+export const REPLAYS_TOPIC = 'mesh.replays'
+
+export type Layer = 'refined' | 'bronze' | 'silver' | 'landing'
+
+/** `mesh.<service>.<layer>.<stream>.v<N>`; bronze takes raw's version. */
+export const groupId = (service: string, layer: Layer, stream: string, version: number): string =>
+  `mesh.${service}.${layer}.${stream}.v${version}`
+
+/** Every group name in one place, so that `verify`, the console and the services agree. */
+export const enricherGroup = (stream: string, version: number): string => groupId('enricher', 'refined', stream, version)
+export const bronzeGroup = (stream: string): string => groupId('lake-sink', 'bronze', stream, 1)
+export const silverGroup = (stream: string, version: number): string => groupId('lake-sink', 'silver', stream, version)
+export const landingGroup = (stream: string, version: number): string => groupId('warehouse-sink', 'landing', stream, version)
+
+/** `shop-orders` → `SHOP_ORDERS`; the version's table is `SHOP_ORDERS__V2`. */
+export const tableName = (stream: string): string => stream.replaceAll('-', '_').toUpperCase()
+export const versionTable = (table: string, version: number): string => `${table}__V${version}`
+
+/** Headers of ours. Everything that starts with one of the reserved prefixes is stripped from outside input. */
+export const HEADER = {
+  src: 'mesh-src',
+  code: 'mesh-code',
+  joins: 'mesh-joins',
+  replay: 'mesh-replay',
+  version: 'mesh-version',
+  errorCode: 'mesh-error-code',
+  attempt: 'mesh-attempt',
+} as const
+export const RESERVED_HEADER_PREFIXES: readonly string[] = ['mesh-', '__connect']

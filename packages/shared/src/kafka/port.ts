@@ -1,0 +1,136 @@
+import type { RecordBatch, RecordToSend } from '../core/record.ts'
+
+/**
+ * What the mesh asks of a Kafka client. No client type crosses this port; every adapter passes the suite in
+ * `@mesh/shared/testing/kafka-contract`.
+ */
+export interface KafkaPort {
+  producer(options?: ProducerOptions): Promise<Producer>
+  /** Joins a consumer group and runs its loop until stopped. */
+  consumer(options: GroupConsumerOptions): GroupConsumer
+  /**
+   * Reads [from, to) of each partition once, read_committed, in offset order per partition, and finishes on position (control
+   * and aborted records own offsets and are never delivered). Uses a throwaway group, deleted after.
+   * @throws MeshError MESH_KAFKA_OFFSET_OUT_OF_RANGE when `from` is below the log start.
+   */
+  readRanges(topic: string, ranges: readonly PartitionRange[], onBatch: (batch: RecordBatch) => void | Promise<void>): Promise<void>
+  /** Follows all partitions of a topic outside any durable group: tables, `mesh.versions`, `mesh tail`. */
+  follow(topic: string, options: FollowOptions): Promise<Follower>
+  readonly admin: KafkaAdmin
+  close(): Promise<void>
+}
+
+export type ProducerOptions = {
+  readonly compression?: 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
+  /** Most bytes merged into one produce request; a single `send` is never split. Default 900,000. */
+  readonly maxBatchBytes?: number
+}
+
+export interface Producer {
+  /**
+   * Resolves with each record's offset, in input order, once acks=all have it. Records of one partition in one call lie in one
+   * record batch: all or none of them are written. Calls queue behind one another (one request in flight) and are merged.
+   * @throws MeshError MESH_KAFKA_UNAVAILABLE (outcome unknown), MESH_KAFKA_RECORD_TOO_LARGE.
+   */
+  send(topic: string, records: readonly RecordToSend[]): Promise<number[]>
+  /** Waits for what is queued, then disconnects. */
+  close(): Promise<void>
+}
+
+export type PartitionRange = { readonly partition: number; readonly from: number; readonly to: number }
+export type Committed = { readonly offset: number; readonly metadata: string }
+
+export type AssignedPartition = {
+  readonly topic: string
+  readonly topicId: string
+  readonly partition: number
+  readonly committed: Committed | null
+  readonly logStartOffset: number
+  readonly highWatermark: number
+}
+
+/** What a step made durable: the loop commits it as its last line, then calls `committed`. */
+export type Progress = { readonly nextOffset: number; readonly metadata: string }
+
+/** The work of one assigned partition. Calls never overlap. A throw is fatal: nothing later is committed and the process ends. */
+export interface PartitionHandler {
+  /** Takes a batch that starts at the handler's position. Returns what may be committed now, or null. */
+  process(batch: RecordBatch): Promise<Progress | null>
+  /** Called by the loop every `tickMs`, records or not: the place to flush what is due. */
+  tick?(): Promise<Progress | null>
+  /** After the group offset is committed. */
+  committed?(progress: Progress): Promise<void>
+  /** The partition left (rebalance) or the consumer stops: flush if wanted and return a last progress, or null. */
+  close?(reason: 'revoked' | 'stopping'): Promise<Progress | null>
+}
+
+export type Assignment = {
+  /** Next offset to read. */
+  readonly position: number
+  readonly handler: PartitionHandler
+  /** True: nothing is fetched for this partition until `GroupConsumer.resume`. */
+  readonly paused?: boolean
+}
+
+export type GroupConsumerOptions = {
+  readonly groupId: string
+  /** Partition p of every topic goes to one member. */
+  readonly topics: readonly string[]
+  /** Awaited before the first batch of a partition, at every (re)assignment. Decides position and handler. */
+  readonly assign: (assigned: AssignedPartition) => Promise<Assignment>
+  readonly tickMs?: number
+  /** Told once of the error that stopped the consumer. The service ends the process. */
+  readonly onFatal: (error: unknown) => void
+}
+
+export interface GroupConsumer {
+  /** Resolves once the group is joined the first time. */
+  start(): Promise<void>
+  /** Drains handlers (`close('stopping')`), commits, leaves the group. */
+  stop(): Promise<void>
+  /** Lets a partition flow that was assigned paused, or paused from a handler. */
+  resume(topic: string, partition: number): void
+  pause(topic: string, partition: number): void
+  /** Next offset to read per `topic/partition` currently owned. */
+  positions(): ReadonlyMap<string, number>
+}
+
+export type FollowOptions = {
+  readonly from: 'start' | 'end'
+  readonly onBatch: (batch: RecordBatch) => void | Promise<void>
+  readonly onFatal: (error: unknown) => void
+}
+
+export interface Follower {
+  /** Resolves when everything that was in the topic when `follow` was called has been handed over. */
+  readonly caughtUp: Promise<void>
+  stop(): Promise<void>
+}
+
+export type TopicSpec = {
+  readonly name: string
+  readonly partitions: number
+  readonly config: Readonly<Record<string, string>>
+}
+
+export type PartitionOffsets = {
+  readonly partition: number
+  readonly logStartOffset: number
+  readonly highWatermark: number
+  readonly lastStableOffset: number
+}
+
+export interface KafkaAdmin {
+  /** topic → topic id; a topic that does not exist is absent. */
+  topicIds(topics: readonly string[]): Promise<ReadonlyMap<string, string>>
+  listTopics(): Promise<string[]>
+  partitionCount(topic: string): Promise<number>
+  /** Creates what is missing; returns the names it created. Existing topics are left as they are. */
+  ensureTopics(specs: readonly TopicSpec[]): Promise<string[]>
+  deleteTopics(topics: readonly string[]): Promise<void>
+  offsets(topic: string): Promise<PartitionOffsets[]>
+  /** Per partition the earliest offset with timestamp ≥ `timestamp`; the high watermark where there is none. */
+  offsetsAtTime(topic: string, timestamp: number): Promise<ReadonlyMap<number, number>>
+  committed(group: string, topic: string): Promise<ReadonlyMap<number, Committed>>
+  deleteGroups(groups: readonly string[]): Promise<void>
+}
