@@ -16,7 +16,16 @@ export type Counts = {
   readonly hole: number
 }
 
-export const ZERO_COUNTS: Counts = { ok: 0, outputs: 0, duplicate: 0, drop: 0, deadLetter: 0, parked: 0, redelivered: 0, hole: 0 }
+export const ZERO_COUNTS: Counts = {
+  ok: 0,
+  outputs: 0,
+  duplicate: 0,
+  drop: 0,
+  deadLetter: 0,
+  parked: 0,
+  redelivered: 0,
+  hole: 0,
+}
 
 export function addCounts(a: Counts, b: Partial<Counts>): Counts {
   return {
@@ -54,9 +63,15 @@ export function rawHash(
   at: Coordinate,
   record: { key: Uint8Array | null; value: Uint8Array | null; headers: readonly RecordHeader[] },
 ): HashSum {
-  const parts: (Uint8Array | null)[] = [Buffer.from(`${at.topicId};${at.partition};${at.offset}`), record.key, record.value]
+  const parts: (Uint8Array | null)[] = [
+    Buffer.from(`${at.topicId};${at.partition};${at.offset}`),
+    record.key,
+    record.value,
+  ]
   // Kafka keeps the order of headers; a store may group a repeated name, so only the order within a name counts here.
-  const sorted = record.headers.map((h, i) => ({ h, i })).sort((a, b) => (a.h.name < b.h.name ? -1 : a.h.name > b.h.name ? 1 : a.i - b.i))
+  const sorted = record.headers
+    .map((h, i) => ({ h, i }))
+    .sort((a, b) => (a.h.name < b.h.name ? -1 : a.h.name > b.h.name ? 1 : a.i - b.i))
   for (const { h } of sorted) parts.push(Buffer.from(h.name), h.value)
   return digest(parts)
 }

@@ -1,6 +1,10 @@
 /** A stream's contract after loading: defaults filled in, every option understood. Services read this from a bundle. */
 export type IngestEvents = { readonly kind: 'events'; readonly auth: 'api-key' | 'none' }
-export type IngestWebhook = { readonly kind: 'webhook'; readonly provider: 'github'; readonly secrets: readonly string[] }
+export type IngestWebhook = {
+  readonly kind: 'webhook'
+  readonly provider: 'github'
+  readonly secrets: readonly string[]
+}
 export type Ingest = IngestEvents | IngestWebhook
 
 export type EventTimeRule = { readonly at: string; readonly format: string | null; readonly zone: string }

@@ -1,25 +1,44 @@
-type ErrorEntry = { readonly status: number; readonly hint: string }
-
 /**
  * The one table of error codes. A code is never reused; `docs/reference/errors.md` is checked against this table by a test.
  * `status` is the HTTP status where the error can reach an HTTP caller; `hint` says what the operator or caller does next.
  */
-const table = {
-  MESH_CONFIG_INVALID: { status: 500, hint: 'Correct the named setting and start again; the service README lists every key.' },
+export const ERRORS = {
+  MESH_CONFIG_INVALID: {
+    status: 500,
+    hint: 'Correct the named setting and start again; the service README lists every key.',
+  },
   MESH_CONFIG_UNKNOWN: { status: 500, hint: 'Remove or rename the setting; the message names the nearest valid key.' },
-  MESH_CONTRACT_INVALID: { status: 422, hint: 'Correct the named line of the contract, then run `mesh streams check`.' },
+  MESH_CONTRACT_INVALID: {
+    status: 422,
+    hint: 'Correct the named line of the contract, then run `mesh streams check`.',
+  },
   MESH_CONTRACT_NOT_YET: { status: 422, hint: 'Remove the option: it is planned and not built, and is never ignored.' },
   MESH_CONTRACT_SCHEMA: { status: 422, hint: 'Correct the schema file, then run `mesh streams check`.' },
   MESH_CONTRACT_REFINE: { status: 422, hint: 'Correct refine.ts so that it exports a pure `refine` function.' },
-  MESH_SCHEMA_INCOMPATIBLE: { status: 409, hint: 'Make the change backward compatible (a new field needs a default) or start a new version with `mesh replay`.' },
-  MESH_SCHEMA_UNKNOWN: { status: 500, hint: 'The schema id is not in the registry: check that the registry is the one the record was written with.' },
-  MESH_REGISTRY_UNAVAILABLE: { status: 503, hint: 'Check that the schema registry is up and MESH_REGISTRY_URL points to it.' },
+  MESH_SCHEMA_INCOMPATIBLE: {
+    status: 409,
+    hint: 'Make the change backward compatible (a new field needs a default) or start a new version with `mesh replay`.',
+  },
+  MESH_SCHEMA_UNKNOWN: {
+    status: 500,
+    hint: 'The schema id is not in the registry: check that the registry is the one the record was written with.',
+  },
+  MESH_REGISTRY_UNAVAILABLE: {
+    status: 503,
+    hint: 'Check that the schema registry is up and MESH_REGISTRY_URL points to it.',
+  },
   MESH_STREAM_UNKNOWN: { status: 404, hint: 'Check the stream name; `mesh streams apply` publishes a new stream.' },
-  MESH_STREAM_NO_INGEST: { status: 404, hint: 'The stream does not declare this kind of ingest; add it under `ingest:` and apply.' },
+  MESH_STREAM_NO_INGEST: {
+    status: 404,
+    hint: 'The stream does not declare this kind of ingest; add it under `ingest:` and apply.',
+  },
   MESH_AUTH_MISSING: { status: 401, hint: 'Send the credential that the contract asks for.' },
   MESH_AUTH_INVALID: { status: 401, hint: 'Check the API key.' },
   MESH_SIGNATURE_MISSING: { status: 401, hint: 'Send the provider signature header.' },
-  MESH_SIGNATURE_INVALID: { status: 401, hint: 'Check that sender and contract share the secret and that nothing rewrites the body.' },
+  MESH_SIGNATURE_INVALID: {
+    status: 401,
+    hint: 'Check that sender and contract share the secret and that nothing rewrites the body.',
+  },
   MESH_SECRET_MISSING: { status: 500, hint: 'Set the environment variable or file that the contract names.' },
   MESH_BODY_TOO_LARGE: { status: 413, hint: 'Send smaller events or fewer per request.' },
   MESH_BODY_EMPTY: { status: 400, hint: 'Send one JSON event, a JSON array of events, or NDJSON.' },
@@ -28,35 +47,64 @@ const table = {
   MESH_EVENT_JSON: { status: 400, hint: 'Send valid JSON; the message names the place.' },
   MESH_EVENT_TOO_LARGE: { status: 413, hint: 'Send a smaller event.' },
   MESH_EVENT_KEY: { status: 422, hint: 'The key that the contract points to is missing or an object.' },
-  MESH_EVENT_ID: { status: 422, hint: 'The event id that the contract points to is missing or not a string or number.' },
+  MESH_EVENT_ID: {
+    status: 422,
+    hint: 'The event id that the contract points to is missing or not a string or number.',
+  },
   MESH_EVENT_SCHEMA: { status: 422, hint: 'The event does not match raw.schema.json; the message names the place.' },
   MESH_KAFKA_UNAVAILABLE: { status: 503, hint: 'The outcome is unknown: send the same event ids again.' },
   MESH_KAFKA_RECORD_TOO_LARGE: { status: 413, hint: 'Raise max.message.bytes of the topic or send smaller events.' },
-  MESH_KAFKA_TOPIC_RECREATED: { status: 500, hint: 'The topic was deleted and created again: its offsets mean other records. Rebuild the stream from the lake.' },
-  MESH_KAFKA_OFFSET_OUT_OF_RANGE: { status: 500, hint: 'Retention passed the position, or the topic was truncated. Declare the hole or rebuild from the lake.' },
-  MESH_KAFKA_CLIENT_UNSAFE: { status: 500, hint: 'The Kafka client is not the version whose defects are closed: install the pinned one.' },
-  MESH_KAFKA_FATAL: { status: 500, hint: 'The consumer stopped; the process ends so that its supervisor starts it again from the last commit.' },
+  MESH_KAFKA_TOPIC_RECREATED: {
+    status: 500,
+    hint: 'The topic was deleted and created again: its offsets mean other records. Rebuild the stream from the lake.',
+  },
+  MESH_KAFKA_OFFSET_OUT_OF_RANGE: {
+    status: 500,
+    hint: 'Retention passed the position, or the topic was truncated. Declare the hole or rebuild from the lake.',
+  },
+  MESH_KAFKA_CLIENT_UNSAFE: {
+    status: 500,
+    hint: 'The Kafka client is not the version whose defects are closed: install the pinned one.',
+  },
+  MESH_KAFKA_FATAL: {
+    status: 500,
+    hint: 'The consumer stopped; the process ends so that its supervisor starts it again from the last commit.',
+  },
   MESH_REFINE_INVALID: { status: 422, hint: 'refine.ts returned a record that does not match refined.avsc.' },
   MESH_REFINE_THROWN: { status: 422, hint: 'refine.ts threw; correct it and redrive the dead letter.' },
-  MESH_REFINE_FATE_CHANGED: { status: 422, hint: 'The code gives another fate than the one already published; replay into a candidate version.' },
+  MESH_REFINE_FATE_CHANGED: {
+    status: 422,
+    hint: 'The code gives another fate than the one already published; replay into a candidate version.',
+  },
   MESH_DECODE_JSON: { status: 422, hint: 'The raw record is not JSON.' },
   MESH_DECODE_AVRO: { status: 422, hint: 'The refined record cannot be decoded with its schema.' },
   MESH_JOIN_MISSING: { status: 422, hint: 'The joined table has no row for the key.' },
-  MESH_LAKE_CHAIN_BROKEN: { status: 500, hint: 'An object of the chain is missing or does not start where its neighbour ended: run `mesh verify`.' },
+  MESH_LAKE_CHAIN_BROKEN: {
+    status: 500,
+    hint: 'An object of the chain is missing or does not start where its neighbour ended: run `mesh verify`.',
+  },
   MESH_LAKE_UNAVAILABLE: { status: 503, hint: 'Check the object store and MESH_LAKE_URL.' },
   MESH_WAREHOUSE_LOCKED: { status: 503, hint: 'Another process holds the DuckDB file; close it and try again.' },
-  MESH_WAREHOUSE_SECOND_WRITER: { status: 500, hint: 'Only one warehouse-sink may write a DuckDB warehouse; stop the other one.' },
+  MESH_WAREHOUSE_SECOND_WRITER: {
+    status: 500,
+    hint: 'Only one warehouse-sink may write a DuckDB warehouse; stop the other one.',
+  },
   MESH_WAREHOUSE_LEDGER: { status: 500, hint: 'Another writer moved the ledger; this one restarts from it.' },
   MESH_REPLAY_INVALID: { status: 422, hint: 'Correct the replay request.' },
   MESH_REPLAY_UNKNOWN: { status: 404, hint: 'Check the replay id; `mesh replay --list` shows them.' },
   MESH_REPLAY_BUSY: { status: 409, hint: 'The stream has a candidate already: cut over or cancel it first.' },
-  MESH_REPLAY_NOT_READY: { status: 409, hint: 'The candidate has not reached the live version yet; wait and try again.' },
-  MESH_REPLAY_GAP: { status: 409, hint: 'Neither the lake nor the log covers the range; the message names the missing offsets.' },
+  MESH_REPLAY_NOT_READY: {
+    status: 409,
+    hint: 'The candidate has not reached the live version yet; wait and try again.',
+  },
+  MESH_REPLAY_GAP: {
+    status: 409,
+    hint: 'Neither the lake nor the log covers the range; the message names the missing offsets.',
+  },
   MESH_INTERNAL: { status: 500, hint: 'This is a defect; the log has the cause.' },
-} as const satisfies Record<string, ErrorEntry>
+} as const
 
-export type ErrorCode = keyof typeof table
-export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = table
+export type ErrorCode = keyof typeof ERRORS
 
 /** An error a user or operator can reach: code, sentence, way out. Never holds a payload or a secret. */
 export class MeshError extends Error {
@@ -87,6 +135,8 @@ export function isMeshError(error: unknown): error is MeshError {
 /** The message of anything thrown, with its chain of causes, for one log line. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  const own = isMeshError(error) ? `${error.code} ${error.message}${error.place ? ` (${error.place})` : ''}` : error.message
+  const own = isMeshError(error)
+    ? `${error.code} ${error.message}${error.place ? ` (${error.place})` : ''}`
+    : error.message
   return error.cause === undefined ? own : `${own}: ${describeError(error.cause)}`
 }

@@ -57,7 +57,11 @@ export function headerText(headers: readonly RecordHeader[], name: string): stri
 }
 
 /** Bytes a record takes in memory and, nearly, on the wire. */
-export function recordBytes(record: { key: Uint8Array | null; value: Uint8Array | null; headers: readonly RecordHeader[] }): number {
+export function recordBytes(record: {
+  key: Uint8Array | null
+  value: Uint8Array | null
+  headers: readonly RecordHeader[]
+}): number {
   let bytes = 32 + (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0)
   for (const h of record.headers) bytes += h.name.length + (h.value?.byteLength ?? 0) + 4
   return bytes

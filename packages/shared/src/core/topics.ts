@@ -15,10 +15,12 @@ export const groupId = (service: string, layer: Layer, stream: string, version: 
   `mesh.${service}.${layer}.${stream}.v${version}`
 
 /** Every group name in one place, so that `verify`, the console and the services agree. */
-export const enricherGroup = (stream: string, version: number): string => groupId('enricher', 'refined', stream, version)
+export const enricherGroup = (stream: string, version: number): string =>
+  groupId('enricher', 'refined', stream, version)
 export const bronzeGroup = (stream: string): string => groupId('lake-sink', 'bronze', stream, 1)
 export const silverGroup = (stream: string, version: number): string => groupId('lake-sink', 'silver', stream, version)
-export const landingGroup = (stream: string, version: number): string => groupId('warehouse-sink', 'landing', stream, version)
+export const landingGroup = (stream: string, version: number): string =>
+  groupId('warehouse-sink', 'landing', stream, version)
 
 /** `shop-orders` → `SHOP_ORDERS`; the version's table is `SHOP_ORDERS__V2`. */
 export const tableName = (stream: string): string => stream.replaceAll('-', '_').toUpperCase()

@@ -13,7 +13,11 @@ export interface KafkaPort {
    * and aborted records own offsets and are never delivered). Uses a throwaway group, deleted after.
    * @throws MeshError MESH_KAFKA_OFFSET_OUT_OF_RANGE when `from` is below the log start.
    */
-  readRanges(topic: string, ranges: readonly PartitionRange[], onBatch: (batch: RecordBatch) => void | Promise<void>): Promise<void>
+  readRanges(
+    topic: string,
+    ranges: readonly PartitionRange[],
+    onBatch: (batch: RecordBatch) => void | Promise<void>,
+  ): Promise<void>
   /** Follows all partitions of a topic outside any durable group: tables, `mesh.versions`, `mesh tail`. */
   follow(topic: string, options: FollowOptions): Promise<Follower>
   readonly admin: KafkaAdmin

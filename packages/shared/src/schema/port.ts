@@ -1,5 +1,5 @@
-import type { Contract } from '../core/contract.ts'
 import type { HashSum } from '../core/books.ts'
+import type { Contract } from '../core/contract.ts'
 import type { MeshSrc } from '../core/coordinate.ts'
 
 /** The schema registry (Confluent API). Subjects are TopicNameStrategy: `<topic>-value`. */
@@ -9,7 +9,10 @@ export interface SchemaRegistry {
   /** Sets BACKWARD_TRANSITIVE on the subject, registers, returns the id. Same text, same id. @throws MESH_SCHEMA_INCOMPATIBLE */
   register(subject: string, avsc: string): Promise<number>
   /** Whether `register` would be accepted; a subject without versions accepts everything. */
-  checkCompatible(subject: string, avsc: string): Promise<{ readonly compatible: boolean; readonly reasons: readonly string[] }>
+  checkCompatible(
+    subject: string,
+    avsc: string,
+  ): Promise<{ readonly compatible: boolean; readonly reasons: readonly string[] }>
 }
 
 /** Avro in Confluent framing (`0x00` + id int32 BE + payload), in the mesh's value model. */
@@ -17,7 +20,10 @@ export interface AvroCodec {
   /** Bytes of a record under a registered schema. @throws MESH_REFINE_INVALID naming field and reason; nothing is rounded. */
   encode(schemaId: number, avsc: string, record: unknown): Uint8Array
   /** Decodes with the writer's schema, resolved to `readerAvsc` where given (cached per pair). @throws MESH_DECODE_AVRO */
-  decode(framed: Uint8Array, readerAvsc?: string): Promise<{ readonly schemaId: number; readonly record: Record<string, unknown> }>
+  decode(
+    framed: Uint8Array,
+    readerAvsc?: string,
+  ): Promise<{ readonly schemaId: number; readonly record: Record<string, unknown> }>
 }
 
 /** What runs: the frozen folder of a stream. `files`: contract.json, refined.avsc, raw.schema.json?, refine.mjs?, source/... */
@@ -33,7 +39,22 @@ export type Bundle = {
 
 /** A column of silver and landing, from refined.avsc. Nested types are JSON text. */
 export type ColumnType =
-  | { readonly kind: 'boolean' | 'int' | 'bigint' | 'float' | 'double' | 'string' | 'bytes' | 'date' | 'time' | 'timestamptz' | 'timestamp' | 'uuid' | 'json' }
+  | {
+      readonly kind:
+        | 'boolean'
+        | 'int'
+        | 'bigint'
+        | 'float'
+        | 'double'
+        | 'string'
+        | 'bytes'
+        | 'date'
+        | 'time'
+        | 'timestamptz'
+        | 'timestamp'
+        | 'uuid'
+        | 'json'
+    }
   | { readonly kind: 'decimal'; readonly precision: number; readonly scale: number }
 export type Column = { readonly name: string; readonly type: ColumnType; readonly nullable: boolean }
 
