@@ -84,6 +84,14 @@ export const ERRORS = {
     hint: 'An object of the chain is missing or does not start where its neighbour ended: run `mesh verify`.',
   },
   MESH_LAKE_UNAVAILABLE: { status: 503, hint: 'Check the object store and MESH_LAKE_URL.' },
+  MESH_LAKE_KEY_INVALID: {
+    status: 500,
+    hint: 'This is a defect, or something foreign lies in the lake folder; the message names the key.',
+  },
+  MESH_LAKE_STORE_UNSAFE: {
+    status: 500,
+    hint: 'The object store ignores conditional writes, so files could be overwritten: use one that honours If-None-Match.',
+  },
   MESH_WAREHOUSE_LOCKED: { status: 503, hint: 'Another process holds the DuckDB file; close it and try again.' },
   MESH_WAREHOUSE_SECOND_WRITER: {
     status: 500,
