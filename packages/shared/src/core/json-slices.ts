@@ -1,0 +1,100 @@
+import { Buffer, isUtf8 } from 'node:buffer'
+import { MeshError } from './errors.ts'
+import { JsonSyntaxError, scanArray, scanObject, scanValue, skipSpace } from './json-scan.ts'
+import { byteOrderMark, jsonError } from './json-text.ts'
+
+/**
+ * The events of a JSON body as exact byte slices (views, not copies): the elements of a top-level array, or the whole value
+ * without the white space around it. A body that is not valid JSON as a whole gives no event at all.
+ * @throws MeshError MESH_BODY_EMPTY, MESH_BODY_ENCODING, MESH_EVENT_JSON (with the place).
+ */
+export function jsonSlices(body: Uint8Array): Uint8Array[] {
+  if (!isUtf8(body)) throw new MeshError('MESH_BODY_ENCODING', 'the body is not UTF-8')
+  const start = skipSpace(body, byteOrderMark(body))
+  if (start >= body.length) throw new MeshError('MESH_BODY_EMPTY', 'the body holds no event')
+  const slices: Uint8Array[] = []
+  try {
+    const isArray = body[start] === 0x5b
+    const end = isArray
+      ? scanArray(body, start, 0, (from, to) => slices.push(body.subarray(from, to)))
+      : scanValue(body, start)
+    if (!isArray) slices.push(body.subarray(start, end))
+    const rest = skipSpace(body, end)
+    if (rest < body.length) throw new JsonSyntaxError('text follows the value', rest)
+  } catch (error) {
+    throw error instanceof JsonSyntaxError ? jsonError(error, body) : error
+  }
+  return slices
+}
+
+/** One NDJSON line: its exact slice (no white space around it), or its own error; neighbours are not affected. Lines count from 1. */
+export type NdjsonLine =
+  | { readonly line: number; readonly bytes: Uint8Array; readonly error: null }
+  | { readonly line: number; readonly bytes: null; readonly error: MeshError }
+
+/** Splits NDJSON. Blank lines are skipped, CRLF and a last line without a line feed are taken. @throws MESH_BODY_EMPTY */
+export function ndjsonLines(body: Uint8Array): NdjsonLine[] {
+  const lines: NdjsonLine[] = []
+  let number = 0
+  for (let from = byteOrderMark(body); from < body.length; ) {
+    const lineFeed = body.indexOf(0x0a, from)
+    const to = lineFeed === -1 ? body.length : lineFeed
+    number++
+    const line = ndjsonLine(body.subarray(from, to), number)
+    if (line) lines.push(line)
+    from = to + 1
+  }
+  if (lines.length === 0) throw new MeshError('MESH_BODY_EMPTY', 'the body holds no event')
+  return lines
+}
+
+function ndjsonLine(bytes: Uint8Array, line: number): NdjsonLine | null {
+  const start = skipSpace(bytes, 0)
+  if (start >= bytes.length) return null
+  const place = `line ${line}`
+  if (!isUtf8(bytes)) {
+    return { line, bytes: null, error: new MeshError('MESH_BODY_ENCODING', 'the line is not UTF-8', { place }) }
+  }
+  try {
+    const end = scanValue(bytes, start)
+    const rest = skipSpace(bytes, end)
+    if (rest < bytes.length) throw new JsonSyntaxError('text follows the value', rest)
+    return { line, bytes: bytes.subarray(start, end), error: null }
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error
+    const reason = `${error.message} (line ${line}, byte ${error.offset} of the line)`
+    return { line, bytes: null, error: new MeshError('MESH_EVENT_JSON', reason, { place }) }
+  }
+}
+
+/**
+ * The characters of the value at a pointer, as the sender wrote them (`1.0` stays `1.0`), or null when there is none. As in
+ * JSON.parse the last of two equal names wins. `bytes` is valid JSON.
+ */
+export function sourceAt(bytes: Uint8Array, tokens: readonly string[]): string | null {
+  let start = skipSpace(bytes, byteOrderMark(bytes))
+  let end = scanValue(bytes, start)
+  for (const token of tokens) {
+    const found = childSpan(bytes, start, token)
+    if (!found) return null
+    start = found[0]
+    end = found[1]
+  }
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8')
+}
+
+function childSpan(bytes: Uint8Array, start: number, token: string): [number, number] | null {
+  let found: [number, number] | null = null
+  if (bytes[start] === 0x7b) {
+    scanObject(bytes, start, 0, (nameStart, nameEnd, from, to) => {
+      const name = JSON.parse(Buffer.from(bytes.subarray(nameStart, nameEnd)).toString('utf8')) as string
+      if (name === token) found = [from, to]
+    })
+  } else if (bytes[start] === 0x5b && /^(?:0|[1-9]\d*)$/.test(token)) {
+    let index = 0
+    scanArray(bytes, start, 0, (from, to) => {
+      if (index++ === Number(token)) found = [from, to]
+    })
+  }
+  return found
+}

@@ -1,0 +1,75 @@
+import { Buffer, isUtf8 } from 'node:buffer'
+import type { ErrorCode } from './errors.ts'
+import { MeshError } from './errors.ts'
+import { JsonSyntaxError, scanValue, skipSpace } from './json-scan.ts'
+
+// An integer that may not fit a double starts with 16 digits where a value starts. Digits inside strings match too: only slower.
+const LONG_INTEGER = /(?:^|[-:,[\s])\d{16}/
+const INTEGER = /^-?\d+$/
+
+type JsonReviver = (key: string, value: unknown, context: { source?: string }) => unknown
+const parseWithSource = JSON.parse as (text: string, reviver: JsonReviver) => unknown
+
+export type ParseJsonOptions = {
+  /** The code of the error thrown. Default MESH_EVENT_JSON; bytes that are not UTF-8 then give MESH_BODY_ENCODING. */
+  readonly code?: ErrorCode
+  /** Where the text came from, for the error. */
+  readonly place?: string
+}
+
+/**
+ * Parses strict JSON. Integers beyond 2^53 become bigint. Other numbers are doubles as JSON.parse gives them: a decimal with
+ * more than 17 digits is rounded and 1e999 is Infinity, so exact decimals belong in strings. A leading byte order mark is skipped.
+ * @throws MeshError with line, column and byte offset; never with a part of the text.
+ */
+export function parseJson(input: string | Uint8Array, options: ParseJsonOptions = {}): unknown {
+  const text = typeof input === 'string' ? input : decodeUtf8(input, options)
+  const body = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
+  try {
+    return LONG_INTEGER.test(body) ? parseWithSource(body, reviveLong) : JSON.parse(body)
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+    throw jsonError(locateError(Buffer.from(text)), Buffer.from(text), options)
+  }
+}
+
+/** Strict UTF-8 to text. @throws MeshError MESH_BODY_ENCODING, or `options.code`. */
+export function decodeUtf8(bytes: Uint8Array, options: ParseJsonOptions = {}): string {
+  if (!isUtf8(bytes)) {
+    throw new MeshError(options.code ?? 'MESH_BODY_ENCODING', 'the bytes are not UTF-8', placeOf(options))
+  }
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+}
+
+/** A scanner's error as a MeshError that names line, column (1-based, in characters) and byte offset. */
+export function jsonError(error: JsonSyntaxError, bytes: Uint8Array, options: ParseJsonOptions = {}): MeshError {
+  const before = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(error.offset, bytes.byteLength)).toString('utf8')
+  const lastBreak = before.lastIndexOf('\n')
+  const line = before.split('\n').length
+  const where = `line ${line}, column ${before.length - lastBreak}, byte ${error.offset}`
+  return new MeshError(options.code ?? 'MESH_EVENT_JSON', `${error.message} (${where})`, placeOf(options))
+}
+
+/** Length of a leading UTF-8 byte order mark. */
+export function byteOrderMark(bytes: Uint8Array): number {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
+}
+
+function reviveLong(_key: string, value: unknown, context: { source?: string }): unknown {
+  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
+  return context.source !== undefined && INTEGER.test(context.source) ? BigInt(context.source) : value
+}
+
+/** JSON.parse quotes the text and often gives no position: the scanner finds the place instead. */
+function locateError(bytes: Uint8Array): JsonSyntaxError {
+  try {
+    const end = skipSpace(bytes, scanValue(bytes, skipSpace(bytes, byteOrderMark(bytes))))
+    return new JsonSyntaxError(end < bytes.length ? 'text follows the value' : 'the text is not JSON', end)
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) return error
+    throw error
+  }
+}
+
+const placeOf = (options: ParseJsonOptions): { place?: string } =>
+  options.place === undefined ? {} : { place: options.place }
