@@ -97,6 +97,7 @@ export const ERRORS = {
     status: 500,
     hint: 'Only one warehouse-sink may write a DuckDB warehouse; stop the other one.',
   },
+  MESH_WAREHOUSE_QUERY: { status: 422, hint: 'Correct the query; `mesh sql "show tables"` lists what there is.' },
   MESH_WAREHOUSE_LEDGER: { status: 500, hint: 'Another writer moved the ledger; this one restarts from it.' },
   MESH_REPLAY_INVALID: { status: 422, hint: 'Correct the replay request.' },
   MESH_REPLAY_UNKNOWN: { status: 404, hint: 'Check the replay id; `mesh replay --list` shows them.' },
@@ -109,6 +110,8 @@ export const ERRORS = {
     status: 409,
     hint: 'Neither the lake nor the log covers the range; the message names the missing offsets.',
   },
+  MESH_WAIT_TIMEOUT: { status: 504, hint: 'Look at `mesh status` and the logs of the named part.' },
+  MESH_SERVICE_UNREACHABLE: { status: 503, hint: 'Start the mesh (`npm start` or `mesh up`) or correct the address.' },
   MESH_INTERNAL: { status: 500, hint: 'This is a defect; the log has the cause.' },
 } as const
 
