@@ -39,19 +39,37 @@ export const ERRORS = {
     status: 401,
     hint: 'Check that sender and contract share the secret and that nothing rewrites the body.',
   },
+  MESH_WEBHOOK_HEADER: { status: 400, hint: 'Send the header that the provider puts on every delivery.' },
   MESH_SECRET_MISSING: { status: 500, hint: 'Set the environment variable or file that the contract names.' },
   MESH_BODY_TOO_LARGE: { status: 413, hint: 'Send smaller events or fewer per request.' },
   MESH_BODY_EMPTY: { status: 400, hint: 'Send one JSON event, a JSON array of events, or NDJSON.' },
   MESH_BODY_ENCODING: { status: 400, hint: 'Send UTF-8.' },
   MESH_BODY_MEDIA_TYPE: { status: 415, hint: 'Send application/json or application/x-ndjson.' },
+  MESH_BODY_COMPRESSION: { status: 415, hint: 'Send the body plain, or as Content-Encoding: gzip where it is taken.' },
+  MESH_BODY_GZIP: { status: 400, hint: 'The gzip body is broken or cut short: compress and send it again.' },
+  MESH_BODY_TIMEOUT: { status: 408, hint: 'Send the whole body within the time the message names.' },
+  MESH_BODY_TOO_MANY: { status: 413, hint: 'Send fewer events per request; the message names the limit.' },
   MESH_EVENT_JSON: { status: 400, hint: 'Send valid JSON; the message names the place.' },
   MESH_EVENT_TOO_LARGE: { status: 413, hint: 'Send a smaller event.' },
+  MESH_EVENT_CLOUDEVENTS: {
+    status: 400,
+    hint: 'Send CloudEvents 1.0 binary mode (ce-specversion: 1.0), or no ce- header at all.',
+  },
   MESH_EVENT_KEY: { status: 422, hint: 'The key that the contract points to is missing or an object.' },
   MESH_EVENT_ID: {
     status: 422,
     hint: 'The event id that the contract points to is missing or not a string or number.',
   },
   MESH_EVENT_SCHEMA: { status: 422, hint: 'The event does not match raw.schema.json; the message names the place.' },
+  MESH_GATEWAY_OVERLOADED: {
+    status: 503,
+    hint: 'Nothing was written: send the same request again after Retry-After.',
+  },
+  MESH_GATEWAY_STARTING: {
+    status: 503,
+    hint: 'Nothing was written: send the same request again after Retry-After; /readyz tells what is missing.',
+  },
+  MESH_ROUTE_UNKNOWN: { status: 404, hint: 'GET /openapi.json lists the routes.' },
   MESH_KAFKA_UNAVAILABLE: { status: 503, hint: 'The outcome is unknown: send the same event ids again.' },
   MESH_KAFKA_RECORD_TOO_LARGE: { status: 413, hint: 'Raise max.message.bytes of the topic or send smaller events.' },
   MESH_KAFKA_TOPIC_RECREATED: {
@@ -99,6 +117,15 @@ export const ERRORS = {
   },
   MESH_WAREHOUSE_QUERY: { status: 422, hint: 'Correct the query; `mesh sql "show tables"` lists what there is.' },
   MESH_WAREHOUSE_LEDGER: { status: 500, hint: 'Another writer moved the ledger; this one restarts from it.' },
+  MESH_WAREHOUSE_SCHEMA: {
+    status: 500,
+    hint: 'The table cannot take the new schema without loss: rebuild the stream into a new version with `mesh replay`.',
+  },
+  MESH_WAREHOUSE_VALUE: { status: 500, hint: 'The warehouse has no exact form of the value: change its type in refined.avsc.' },
+  MESH_WAREHOUSE_REPLACED: {
+    status: 500,
+    hint: 'The landing table was dropped or made anew: rebuild the stream into a new version with `mesh replay`.',
+  },
   MESH_REPLAY_INVALID: { status: 422, hint: 'Correct the replay request.' },
   MESH_REPLAY_UNKNOWN: { status: 404, hint: 'Check the replay id; `mesh replay --list` shows them.' },
   MESH_REPLAY_BUSY: { status: 409, hint: 'The stream has a candidate already: cut over or cancel it first.' },
@@ -112,6 +139,33 @@ export const ERRORS = {
   },
   MESH_WAIT_TIMEOUT: { status: 504, hint: 'Look at `mesh status` and the logs of the named part.' },
   MESH_SERVICE_UNREACHABLE: { status: 503, hint: 'Start the mesh (`npm start` or `mesh up`) or correct the address.' },
+  MESH_CLI_USAGE: { status: 400, hint: 'Run `mesh --help`, or `mesh <command> --help`.' },
+  MESH_CLI_NO_PROJECT: {
+    status: 400,
+    hint: 'Run the command inside a folder that has `streams/`, or name it with --project DIR.',
+  },
+  MESH_STACK_JAVA_MISSING: {
+    status: 500,
+    hint: 'Install a JDK 21 or newer (e.g. `apt install openjdk-21-jdk-headless`, `brew install openjdk`) or set JAVA_HOME.',
+  },
+  MESH_STACK_MAVEN_MISSING: {
+    status: 500,
+    hint: 'Install Maven 3.8 or newer (e.g. `apt install maven`, `brew install maven`).',
+  },
+  MESH_STACK_DOWNLOAD: {
+    status: 500,
+    hint: 'Check the network and the mirror in your Maven settings, then start again; what is complete is kept.',
+  },
+  MESH_STACK_DISK_FULL: { status: 500, hint: 'Free about 500 MB, then start again.' },
+  MESH_STACK_PORT_TAKEN: { status: 409, hint: 'End the other process, or choose another port with the named flag.' },
+  MESH_STACK_BUSY: {
+    status: 409,
+    hint: 'Use the running stack, stop it with `mesh down`, or choose another folder with MESH_STATE_DIR.',
+  },
+  MESH_STACK_CHILD_FAILED: { status: 500, hint: 'The log file has the cause.' },
+  MESH_STACK_SERVICE_UNKNOWN: { status: 400, hint: 'Check the service name; `services/` holds one folder for each.' },
+  MESH_STACK_NOT_RUNNING: { status: 409, hint: 'Start it with `mesh up`.' },
+  MESH_STACK_STOPPED: { status: 409, hint: 'The stack was stopped while it was starting; start it again.' },
   MESH_INTERNAL: { status: 500, hint: 'This is a defect; the log has the cause.' },
 } as const
 

@@ -1,0 +1,233 @@
+import { join } from 'node:path'
+import { describeError, isMeshError, MeshError } from '@mesh/shared/core/errors'
+import { addressesOf, portOf, type StackAddresses, serviceEnvironment } from './environment.ts'
+import { createInfrastructure, type InfrastructureName } from './infrastructure.ts'
+import { DEFAULT_PORTS, findFreePorts, type PortMap, requireFreePorts } from './ports.ts'
+import type { Environment } from './process.ts'
+import { stopOrphans } from './recovery.ts'
+import { SERVICES, serviceSpec, stagesFor } from './service.ts'
+import {
+  createFolders,
+  markOf,
+  type ProcessMark,
+  pidFile,
+  removeStored,
+  type StateLayout,
+  stateLayout,
+  takeLock,
+  writeJson,
+} from './state.ts'
+import { createSupervisor, type ProcessDeath, type ProcessStatus } from './supervisor.ts'
+
+export interface StackOptions {
+  /** Absolute. Everything of this stack lives in it; one stack at a time. */
+  readonly stateDir: string
+  /** Default `<stateDir>/cache`; several stacks may share one. */
+  readonly cacheDir?: string | undefined
+  /** The repository folder that holds `services/` and `infra/`. */
+  readonly codeDir: string
+  readonly env: Environment
+  readonly ports: 'fixed' | 'free'
+  /** Fixed ports that differ from the defaults. */
+  readonly portOverrides?: PortMap | undefined
+  /** The infrastructure to start; default both. */
+  readonly only?: readonly InfrastructureName[] | undefined
+  /** Default: none when `only` is given, else all. */
+  readonly services?: readonly string[] | undefined
+  /** Default `<codeDir>/services`. */
+  readonly servicesDir?: string | undefined
+  /** Removes what an earlier stack stored (not the cache). */
+  readonly fresh?: boolean | undefined
+  readonly tuning?: 'quick' | 'throughput' | undefined
+  /** Records start-up archives in the background when they are missing. */
+  readonly archives?: boolean | undefined
+  readonly onProgress?: ((progress: StackProgress) => void) | undefined
+  /** Cancels the start. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** One thing worth a line on the screen. */
+export interface StackProgress {
+  /** The process it is about, or `stack`. */
+  readonly name: string
+  readonly text: string
+}
+
+export interface Stack {
+  readonly addresses: StackAddresses
+  readonly ports: PortMap
+  processes(): readonly ProcessStatus[]
+  /** Stops everything in reverse order and gives the state folder free. */
+  stop(): Promise<void>
+  kill(name: string, signal: NodeJS.Signals): boolean
+  restart(name: string, signal?: NodeJS.Signals): Promise<void>
+  /** Called for every process that ends without being asked to. Returns the way to unsubscribe. */
+  onExit(listener: (death: ProcessDeath) => void): () => void
+  /** Resolves when the stack has stopped: null, or why it could not go on. */
+  readonly done: Promise<MeshError | null>
+}
+
+/** What `stack.json` holds while a stack runs. */
+export interface StackFile {
+  readonly supervisor: ProcessMark
+  readonly startedAt: string
+  readonly ready: boolean
+  readonly addresses: StackAddresses
+  readonly ports: PortMap
+  readonly processes: readonly ProcessStatus[]
+}
+
+/**
+ * Starts the local stack and resolves when all of it is ready. On any failure everything is stopped again and the
+ * error is thrown: MESH_STACK_BUSY, _PORT_TAKEN, _JAVA_MISSING, _MAVEN_MISSING, _DOWNLOAD, _DISK_FULL, _CHILD_FAILED.
+ */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const layout = stateLayout(options.stateDir, options.cacheDir)
+  createFolders(layout)
+  const release = lockState(layout)
+  try {
+    const orphans = await stopOrphans(layout)
+    if (orphans.length > 0) {
+      options.onProgress?.({ name: 'stack', text: `stopped what an earlier stack left running: ${orphans.join(', ')}` })
+    }
+    if (options.fresh) {
+      removeStored(layout)
+      createFolders(layout)
+    }
+    return await runStack(options, layout, release)
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+export function lockFile(layout: StateLayout): string {
+  return join(layout.run, 'stack.lock')
+}
+
+function lockState(layout: StateLayout): () => void {
+  const lock = takeLock(lockFile(layout), 'stack')
+  if (typeof lock === 'function') return lock
+  throw new MeshError('MESH_STACK_BUSY', `a stack is running on this state folder (pid ${lock.pid})`, {
+    place: layout.root,
+  })
+}
+
+async function runStack(options: StackOptions, layout: StateLayout, release: () => void): Promise<Stack> {
+  const wanted: readonly InfrastructureName[] = options.only ?? ['kafka', 'registry']
+  const services = options.services ?? (options.only ? [] : SERVICES)
+  const ports = await choosePorts(options, wanted, services)
+  const addresses = addressesOf(layout, ports, services)
+  const supervisorMark = markOf('stack', process.pid)
+  const startedAt = new Date().toISOString()
+  const listeners = new Set<(death: ProcessDeath) => void>()
+  const tell = (name: string, text: string): void => options.onProgress?.({ name, text })
+  let ready = false
+
+  const supervisor = createSupervisor({
+    onChange: (status) => {
+      if (status.state !== 'stopped') tell(status.name, status.state)
+      save()
+    },
+    onDeath: (death) => {
+      tell(death.name, `ended unexpectedly (${death.exit.signal ?? `exit code ${death.exit.code}`})`)
+      for (const listener of listeners) listener(death)
+    },
+  })
+
+  function save(): void {
+    writeJson(layout.stackFile, {
+      supervisor: supervisorMark,
+      startedAt,
+      ready,
+      addresses,
+      ports,
+      processes: supervisor.processes(),
+    })
+  }
+
+  const background = new AbortController()
+  let training: Promise<void> = Promise.resolve()
+  const done = supervisor.done.then(async (failure) => {
+    background.abort()
+    await training
+    ready = false
+    save()
+    release()
+    return failure
+  })
+  const onAbort = (): void => {
+    background.abort()
+    void supervisor.stop()
+  }
+  options.signal?.addEventListener('abort', onAbort)
+
+  try {
+    const infrastructure = createInfrastructure({ ...options, layout, ports, tell, background })
+    await infrastructure.start(wanted, supervisor)
+    for (const stage of stagesFor(services)) {
+      await supervisor.start(stage.map((name) => service(name)))
+    }
+    ready = true
+    save()
+    if (options.archives ?? true) {
+      training = infrastructure.trainArchives(wanted).catch((error: unknown) => {
+        tell('stack', `no start-up archive was made: ${describeError(error)}`)
+      })
+    }
+  } catch (error) {
+    background.abort()
+    await supervisor.stop()
+    await done
+    throw isMeshError(error) ? error : new MeshError('MESH_INTERNAL', 'starting the stack', { cause: error })
+  } finally {
+    options.signal?.removeEventListener('abort', onAbort)
+  }
+
+  function service(name: string): { spec: ReturnType<typeof serviceSpec>; port: number; restarts: boolean } {
+    const port = portOf(ports, name)
+    const scratch = join(layout.services, name)
+    const spec = serviceSpec({
+      name,
+      folder: options.servicesDir ?? join(options.codeDir, 'services'),
+      port,
+      env: serviceEnvironment({ env: options.env, addresses, port, scratch }),
+      scratch,
+      logFile: join(layout.logs, `${name}.log`),
+      pidFile: pidFile(layout, name),
+    })
+    return { spec, port, restarts: true }
+  }
+
+  return {
+    addresses,
+    ports,
+    processes: () => supervisor.processes(),
+    kill: (name, signal) => supervisor.kill(name, signal),
+    restart: (name, signal) => supervisor.restart(name, signal),
+    done,
+    async stop() {
+      await supervisor.stop()
+      await done
+    },
+    onExit(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+  }
+}
+
+async function choosePorts(
+  options: StackOptions,
+  wanted: readonly InfrastructureName[],
+  services: readonly string[],
+): Promise<PortMap> {
+  const names = [
+    ...wanted.flatMap((name) => [name, name === 'kafka' ? 'kafka-controller' : 'registry-management']),
+    ...services,
+  ]
+  if (options.ports === 'free') return findFreePorts([...new Set(['kafka', 'registry', ...names])])
+  const fixed: PortMap = { ...DEFAULT_PORTS, ...options.portOverrides }
+  await requireFreePorts(Object.fromEntries(names.map((name) => [name, portOf(fixed, name)])))
+  return fixed
+}
