@@ -1,0 +1,151 @@
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import {
+  type Compressors,
+  type FileMetaData,
+  parquetMetadata,
+  parquetMetadataAsync,
+  parquetReadObjects,
+} from 'hyparquet'
+import { parquetWriteBuffer } from 'hyparquet-writer'
+import { MeshError } from '../core/errors.ts'
+import type { ObjectStore } from './object-store.ts'
+import { fromPhysical, type ParquetColumn, schemaElements, toPhysical } from './parquet-values.ts'
+
+export type ParquetFile = {
+  readonly columns: readonly ParquetColumn[]
+  /** Values in the order of `columns`. */
+  readonly rows: readonly (readonly unknown[])[]
+  /** Kept in the footer, readable without the rows. */
+  readonly keyValues: Readonly<Record<string, string>>
+}
+
+export type ParquetFooter = { readonly rows: number; readonly keyValues: Readonly<Record<string, string>> }
+
+const ROWS_PER_GROUP = 100_000
+/** Footers are a few kB; one read of this size nearly always holds all of it. */
+const FOOTER_BYTES = 32_768
+const DECOMPRESSORS: Compressors = { ZSTD: (input) => zstdDecompressSync(input) }
+
+/** A Parquet file, zstd-compressed. The same input gives the same bytes. @throws MeshError MESH_DECODE_AVRO */
+export function writeParquet({ columns, rows, keyValues }: ParquetFile): Uint8Array {
+  const columnData = columns.map(({ name, type }, i) => ({
+    name,
+    data: rows.map((row) => toPhysical(row[i], type)),
+    // A dictionary would merge -0 and 0, and costs more than it saves where values seldom repeat.
+    ...(['float', 'double', 'bytes', 'json'].includes(type.kind) && { encoding: 'PLAIN' as const }),
+    // Bounds of JSON are never truncated: a large document would lie in the footer twice.
+    ...(type.kind === 'json' && { statistics: false }),
+  }))
+  const file = parquetWriteBuffer({
+    columnData,
+    schema: [{ name: 'root', num_children: columns.length }, ...columns.flatMap(schemaElements)],
+    codec: 'ZSTD',
+    compressors: { ZSTD: (input) => zstdCompressSync(input) },
+    rowGroupSize: ROWS_PER_GROUP,
+    kvMetadata: Object.entries(keyValues).map(([key, value]) => ({ key, value })),
+    createdBy: 'kappa-mesh',
+  })
+  return new Uint8Array(file)
+}
+
+/** All rows as objects, in the value model they were written from; `columns` narrows them. @throws MeshError MESH_LAKE_CHAIN_BROKEN */
+export async function readParquetRows(
+  bytes: Uint8Array,
+  columns?: readonly string[],
+): Promise<Record<string, unknown>[]> {
+  const file = exactBuffer(bytes)
+  const { elements, metadata } = physical(parse(() => parquetMetadata(file)))
+  const selected = elements.filter(({ name }) => columns === undefined || columns.includes(name))
+  const rows = await parquetReadObjects({
+    file,
+    metadata,
+    utf8: false,
+    compressors: DECOMPRESSORS,
+    columns: selected.map(({ name }) => name),
+  })
+  for (const row of rows) {
+    for (const element of selected) {
+      const value: unknown = row[element.name]
+      row[element.name] = element.num_children ? toHeaders(value) : fromPhysical(value, element)
+    }
+  }
+  return rows
+}
+
+/** The footer of an object by range reads; null when there is no such object. @throws MeshError MESH_LAKE_CHAIN_BROKEN, MESH_LAKE_UNAVAILABLE */
+export async function readFooter(store: ObjectStore, key: string): Promise<ParquetFooter | null> {
+  const byteLength = await store.size(key)
+  if (byteLength === null) return null
+  const slice = async (start: number, end = byteLength): Promise<ArrayBuffer> =>
+    exactBuffer((await store.getRange(key, start, end)) ?? new Uint8Array(0))
+  const options = { initialFetchSize: FOOTER_BYTES, geoparquet: false }
+  const metadata = await parse(() => parquetMetadataAsync({ byteLength, slice }, options), key)
+  return footerOf(metadata)
+}
+
+/** The footer of a whole file in memory. @throws MeshError MESH_LAKE_CHAIN_BROKEN */
+export function parseFooter(bytes: Uint8Array): ParquetFooter {
+  return footerOf(parse(() => parquetMetadata(bytes, { geoparquet: false })))
+}
+
+function footerOf(metadata: FileMetaData): ParquetFooter {
+  const keyValues: Record<string, string> = {}
+  for (const { key, value } of metadata.key_value_metadata ?? []) keyValues[key] = value ?? ''
+  return { rows: Number(metadata.num_rows), keyValues }
+}
+
+/**
+ * The top-level elements as written, and metadata whose leaves have lost their meaning: the reader's own conversions go through
+ * floats and Dates, so values are taken as stored and converted here.
+ */
+function physical(metadata: FileMetaData): { elements: FileMetaData['schema']; metadata: FileMetaData } {
+  const elements: FileMetaData['schema'] = []
+  for (let i = 1; i < metadata.schema.length; i++) {
+    elements.push(metadata.schema[i]!)
+    i += descendants(metadata.schema, i)
+  }
+  const schema = metadata.schema.map((element) => {
+    const { converted_type: _converted, logical_type: _logical, ...leaf } = element
+    return element.num_children ? element : leaf
+  })
+  return { elements, metadata: { ...metadata, schema } }
+}
+
+function descendants(schema: FileMetaData['schema'], at: number): number {
+  let count = 0
+  for (let open = schema[at]!.num_children ?? 0; open > 0; open--) {
+    count++
+    open += schema[at + count]!.num_children ?? 0
+  }
+  return count
+}
+
+function toHeaders(value: unknown): { name: string; value: Uint8Array | null }[] {
+  const list = (value ?? []) as { name: Uint8Array; value?: Uint8Array | null }[]
+  return list.map((header) => ({ name: Buffer.from(header.name).toString(), value: header.value ?? null }))
+}
+
+function exactBuffer(bytes: Uint8Array): ArrayBuffer {
+  const { buffer, byteLength } = bytes
+  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) return buffer
+  return new Uint8Array(bytes).buffer as ArrayBuffer
+}
+
+function parse<T>(work: () => T, place?: string): T {
+  const failed = (cause: unknown): MeshError =>
+    cause instanceof MeshError
+      ? cause
+      : new MeshError('MESH_LAKE_CHAIN_BROKEN', 'the object is not a readable Parquet file', {
+          cause,
+          ...(place && { place }),
+        })
+  try {
+    const result = work()
+    if (!(result instanceof Promise)) return result
+    return result.catch((cause: unknown) => {
+      throw failed(cause)
+    }) as T
+  } catch (cause) {
+    throw failed(cause)
+  }
+}
