@@ -66,19 +66,12 @@ export function eventTimeOf(contract: Pick<Contract, 'eventTime'>, event: unknow
 export function textAt(event: unknown, pointer: string, source: string | Uint8Array): string | null | undefined {
   const tokens = pointerTokens(pointer)
   const value = at(event, tokens)
-  switch (typeof value) {
-    case 'string':
-      return value
-    case 'number':
-    case 'bigint':
-      return sourceAt(typeof source === 'string' ? textBytes(source) : source, tokens) ?? String(value)
-    case 'boolean':
-      return String(value)
-    case 'undefined':
-      return null
-    default:
-      return value === null ? null : undefined
+  if (typeof value === 'string') return value
+  if (typeof value === 'number' || typeof value === 'bigint') {
+    return sourceAt(typeof source === 'string' ? textBytes(source) : source, tokens) ?? String(value)
   }
+  if (typeof value === 'boolean') return String(value)
+  return value === null || value === undefined ? null : undefined
 }
 
 function readTime(value: unknown, rule: EventTimeRule): string | null {
