@@ -1,0 +1,40 @@
+import { defineConfig } from 'vitest/config'
+
+const STACK = './tests/setup/stack.ts'
+
+export default defineConfig({
+  test: {
+    // Two cores are enough: broker, registry and workers share them.
+    maxWorkers: 2,
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['packages/*/test/unit/**/*.test.ts', 'services/*/test/unit/**/*.test.ts', 'streams/*/*.test.ts'],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: 'integration',
+          include: ['packages/*/test/integration/**/*.test.ts', 'services/*/test/integration/**/*.test.ts'],
+          globalSetup: STACK,
+          sequence: { groupOrder: 1 },
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['tests/e2e/**/*.test.ts'],
+          globalSetup: STACK,
+          sequence: { groupOrder: 2 },
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
+      },
+    ],
+  },
+})
