@@ -47,7 +47,7 @@ export const ERRORS = {
   MESH_BODY_MEDIA_TYPE: { status: 415, hint: 'Send application/json or application/x-ndjson.' },
   MESH_BODY_COMPRESSION: { status: 415, hint: 'Send the body plain, or as Content-Encoding: gzip where it is taken.' },
   MESH_BODY_GZIP: { status: 400, hint: 'The gzip body is broken or cut short: compress and send it again.' },
-  MESH_BODY_TIMEOUT: { status: 408, hint: 'Send the whole body within the time the message names.' },
+  MESH_BODY_INCOMPLETE: { status: 408, hint: 'Send the whole body, within the time that the message names.' },
   MESH_BODY_TOO_MANY: { status: 413, hint: 'Send fewer events per request; the message names the limit.' },
   MESH_EVENT_JSON: { status: 400, hint: 'Send valid JSON; the message names the place.' },
   MESH_EVENT_TOO_LARGE: { status: 413, hint: 'Send a smaller event.' },
@@ -58,7 +58,7 @@ export const ERRORS = {
   MESH_EVENT_KEY: { status: 422, hint: 'The key that the contract points to is missing or an object.' },
   MESH_EVENT_ID: {
     status: 422,
-    hint: 'The event id that the contract points to is missing or not a string or number.',
+    hint: 'The event id that the contract points to is missing or not a string or number, or the id is too long.',
   },
   MESH_EVENT_SCHEMA: { status: 422, hint: 'The event does not match raw.schema.json; the message names the place.' },
   MESH_GATEWAY_OVERLOADED: {
@@ -121,7 +121,10 @@ export const ERRORS = {
     status: 500,
     hint: 'The table cannot take the new schema without loss: rebuild the stream into a new version with `mesh replay`.',
   },
-  MESH_WAREHOUSE_VALUE: { status: 500, hint: 'The warehouse has no exact form of the value: change its type in refined.avsc.' },
+  MESH_WAREHOUSE_VALUE: {
+    status: 500,
+    hint: 'The warehouse has no exact form of the value: change its type in refined.avsc.',
+  },
   MESH_WAREHOUSE_REPLACED: {
     status: 500,
     hint: 'The landing table was dropped or made anew: rebuild the stream into a new version with `mesh replay`.',

@@ -6,9 +6,9 @@ import { byteOrderMark, jsonError } from './json-text.ts'
 /**
  * The events of a JSON body as exact byte slices (views, not copies): the elements of a top-level array, or the whole value
  * without the white space around it. A body that is not valid JSON as a whole gives no event at all.
- * @throws MeshError MESH_BODY_EMPTY, MESH_BODY_ENCODING, MESH_EVENT_JSON (with the place).
+ * @throws MeshError MESH_BODY_EMPTY, MESH_BODY_ENCODING, MESH_BODY_TOO_MANY, MESH_EVENT_JSON (with the place).
  */
-export function jsonSlices(body: Uint8Array): Uint8Array[] {
+export function jsonSlices(body: Uint8Array, maxSlices: number = Infinity): Uint8Array[] {
   if (!isUtf8(body)) throw new MeshError('MESH_BODY_ENCODING', 'the body is not UTF-8')
   const start = skipSpace(body, byteOrderMark(body))
   if (start >= body.length) throw new MeshError('MESH_BODY_EMPTY', 'the body holds no event')
@@ -16,7 +16,10 @@ export function jsonSlices(body: Uint8Array): Uint8Array[] {
   try {
     const isArray = body[start] === 0x5b
     const end = isArray
-      ? scanArray(body, start, 0, (from, to) => slices.push(body.subarray(from, to)))
+      ? scanArray(body, start, 0, (from, to) => {
+          if (slices.length >= maxSlices) throw tooMany(maxSlices)
+          slices.push(body.subarray(from, to))
+        })
       : scanValue(body, start)
     if (!isArray) slices.push(body.subarray(start, end))
     const rest = skipSpace(body, end)
@@ -32,8 +35,8 @@ export type NdjsonLine =
   | { readonly line: number; readonly bytes: Uint8Array; readonly error: null }
   | { readonly line: number; readonly bytes: null; readonly error: MeshError }
 
-/** Splits NDJSON. Blank lines are skipped, CRLF and a last line without a line feed are taken. @throws MESH_BODY_EMPTY */
-export function ndjsonLines(body: Uint8Array): NdjsonLine[] {
+/** Splits NDJSON. Blank lines are skipped, CRLF and a last line without a line feed are taken. @throws MESH_BODY_EMPTY, MESH_BODY_TOO_MANY */
+export function ndjsonLines(body: Uint8Array, maxLines: number = Infinity): NdjsonLine[] {
   const lines: NdjsonLine[] = []
   let number = 0
   for (let from = byteOrderMark(body); from < body.length; ) {
@@ -41,12 +44,16 @@ export function ndjsonLines(body: Uint8Array): NdjsonLine[] {
     const to = lineFeed === -1 ? body.length : lineFeed
     number++
     const line = ndjsonLine(body.subarray(from, to), number)
+    if (line && lines.length >= maxLines) throw tooMany(maxLines)
     if (line) lines.push(line)
     from = to + 1
   }
   if (lines.length === 0) throw new MeshError('MESH_BODY_EMPTY', 'the body holds no event')
   return lines
 }
+
+const tooMany = (limit: number): MeshError =>
+  new MeshError('MESH_BODY_TOO_MANY', `the body holds more than ${limit} events`)
 
 function ndjsonLine(bytes: Uint8Array, line: number): NdjsonLine | null {
   const start = skipSpace(bytes, 0)
