@@ -37,7 +37,7 @@ export async function postEvents(
   return sendWithRetry(`${gateway.url}/v1/streams/${encodeURIComponent(stream)}/events`, {
     method: 'POST',
     headers,
-    body: body as BodyInit,
+    body: body as NonNullable<RequestInit['body']>,
   })
 }
 

@@ -1,0 +1,164 @@
+import { addCounts, type Counts, ZERO_COUNTS } from '@mesh/shared/core/books'
+import { enricherGroup, rawTopic, refinedTopic, versionTable } from '@mesh/shared/core/topics'
+import { newestBundle, type StreamVersion, type StreamVersions } from '@mesh/shared/core/versions'
+import type { Committed, KafkaPort } from '@mesh/shared/kafka/port'
+import type { ObjectStore } from '@mesh/shared/lake/object-store'
+import { getBundle } from '@mesh/shared/schema/bundle'
+import { closeBooks, type PartitionBooks, type StreamSummary, type Verdict, worst } from './books.ts'
+import { readRawBooks, readRefinedBooks } from './kafka-books.ts'
+import { readBronzeBooks, readSilverBooks } from './lake-books.ts'
+import { readLandingBooks } from './landing-books.ts'
+
+export type VerifySources = { readonly kafka: KafkaPort; readonly store: ObjectStore; readonly warehouseFile: string }
+
+/** The enricher's books as its group commits them: the cut every other layer is compared at. */
+type Cut = {
+  readonly partition: number
+  readonly position: number
+  readonly refinedNext: number
+  readonly counts: Counts
+  readonly hash: string
+}
+
+/** Closes the books of every version that is live or a candidate, partition by partition. */
+export async function verifyStream(sources: VerifySources, state: StreamVersions): Promise<StreamSummary[]> {
+  const summaries: StreamSummary[] = []
+  for (const version of state.versions) {
+    if (version.status === 'retired') continue
+    const books = await readVersionBooks(sources, state, version)
+    const verdicts = books.map(closeBooks)
+    summaries.push({
+      stream: state.stream,
+      version: version.version,
+      live: version.version === state.live,
+      state: worst(verdicts.map((verdict) => verdict.state)),
+      records: books.reduce((sum, b) => sum + (b.raw?.records ?? 0), 0),
+      counts: books.reduce((sum, b) => addCounts(sum, b.fates ?? {}), ZERO_COUNTS),
+      verdicts,
+    })
+  }
+  return summaries
+}
+
+/** `closed` when every version of every stream closes. */
+export function overall(summaries: readonly StreamSummary[]): Verdict['state'] {
+  return worst(summaries.map((summary) => summary.state))
+}
+
+async function readVersionBooks(
+  sources: VerifySources,
+  state: StreamVersions,
+  version: StreamVersion,
+): Promise<PartitionBooks[]> {
+  const { kafka, store } = sources
+  const raw = rawTopic(state.stream)
+  const refined = refinedTopic(state.stream, version.version)
+  const cuts = await readCuts(kafka, state, version)
+  const all = [...cuts.values()]
+  const rawOffsets = await kafka.admin.offsets(raw)
+  const startOf = (partition: number): number => version.start[partition] ?? 0
+  const logStartOf = (partition: number): number =>
+    rawOffsets.find((o) => o.partition === partition)?.logStartOffset ?? 0
+  const bundle = await getBundle(store, newestBundle(version).hash)
+  const refinedTopicId = (await kafka.admin.topicIds([refined])).get(refined) ?? ''
+  const readable = (cut: Cut): number =>
+    Math.min(Math.max(startOf(cut.partition), logStartOf(cut.partition)), cut.position)
+
+  const rawBooks = await readRawBooks(
+    kafka,
+    raw,
+    all.map((cut) => ({ partition: cut.partition, from: readable(cut), to: cut.position })),
+  )
+  const refinedStart = await kafka.admin.offsets(refined)
+  const refinedFrom = (partition: number): number =>
+    refinedStart.find((o) => o.partition === partition)?.logStartOffset ?? 0
+  const compacted = bundle.contract.refine.cleanup === 'compact'
+  const refinedBooks = await readRefinedBooks(
+    kafka,
+    refined,
+    all.map((cut) => ({
+      partition: cut.partition,
+      from: Math.min(refinedFrom(cut.partition), cut.refinedNext),
+      to: cut.refinedNext,
+    })),
+  )
+  const landing = await readLandingBooks(
+    sources.warehouseFile,
+    {
+      stream: state.stream,
+      version: version.version,
+      table: versionTable(bundle.contract.warehouse.table, version.version),
+      rawTopicId: state.rawTopicId,
+      refinedTopicId,
+    },
+    all.map((cut) => ({ partition: cut.partition, refinedOffset: cut.refinedNext, rawOffset: cut.position })),
+  )
+
+  const books: PartitionBooks[] = []
+  for (let partition = 0; partition < state.partitions; partition++) {
+    const cut = cuts.get(partition)
+    const start = startOf(partition)
+    const end = rawOffsets.find((o) => o.partition === partition)?.highWatermark ?? 0
+    if (!cut) {
+      // A partition without a commit is closed only when there is nothing in it to decide.
+      const empty = end <= start
+      books.push(unread(state.stream, version.version, partition, start, empty ? start : null))
+      continue
+    }
+    const chain = { stream: state.stream, partition }
+    const bronzeId = { ...chain, layer: 'bronze' as const, version: 1, topicId: state.rawTopicId }
+    const silverId = { ...chain, layer: 'silver' as const, version: version.version, topicId: refinedTopicId }
+    const bronze = await readBronzeBooks(store, bronzeId, start, cut.position)
+    const fromLog = rawBooks.get(partition)!
+    const gone = readable(cut) > start ? await readBronzeBooks(store, bronzeId, start, readable(cut)) : null
+    const refinedHere = refinedBooks.get(partition)!
+    books.push({
+      stream: state.stream,
+      version: version.version,
+      partition,
+      start,
+      position: cut.position,
+      fates: cut.counts,
+      fatesHash: cut.hash,
+      raw: gone ? { records: gone.records + fromLog.records, hash: bronze.hash } : fromLog,
+      bronze,
+      refined: { ...refinedHere, compacted: compacted && refinedFrom(partition) > 0 },
+      silver: await readSilverBooks(store, silverId, { refinedOffset: cut.refinedNext, rawOffset: cut.position }),
+      landing: landing.get(partition) ?? null,
+    })
+  }
+  return books
+}
+
+function unread(
+  stream: string,
+  version: number,
+  partition: number,
+  start: number,
+  position: number | null,
+): PartitionBooks {
+  const none = { fates: null, fatesHash: null, raw: null, bronze: null, refined: null, silver: null, landing: null }
+  return { stream, version, partition, start, position, ...none }
+}
+
+async function readCuts(kafka: KafkaPort, state: StreamVersions, version: StreamVersion): Promise<Map<number, Cut>> {
+  const committed = await kafka.admin.committed(enricherGroup(state.stream, version.version), rawTopic(state.stream))
+  const cuts = new Map<number, Cut>()
+  for (const [partition, commit] of committed) {
+    const cut = parseCut(partition, commit)
+    if (cut) cuts.set(partition, cut)
+  }
+  return cuts
+}
+
+function parseCut(partition: number, commit: Committed): Cut | null {
+  if (commit.metadata === '') return null
+  const metadata = JSON.parse(commit.metadata) as { refinedNext: number; counts: Counts; hash: string }
+  return {
+    partition,
+    position: commit.offset,
+    refinedNext: metadata.refinedNext,
+    counts: metadata.counts,
+    hash: metadata.hash,
+  }
+}
