@@ -94,6 +94,10 @@ export const ERRORS = {
     status: 422,
     hint: 'The code gives another fate than the one already published; replay into a candidate version.',
   },
+  MESH_REFINE_BOOKS_LOST: {
+    status: 500,
+    hint: 'The enricher group was moved by other hands and its books with it: rebuild the stream with `mesh replay`.',
+  },
   MESH_DECODE_JSON: { status: 422, hint: 'The raw record is not JSON.' },
   MESH_DECODE_AVRO: { status: 422, hint: 'The refined record cannot be decoded with its schema.' },
   MESH_JOIN_MISSING: { status: 422, hint: 'The joined table has no row for the key.' },
