@@ -163,11 +163,10 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
   options.signal?.addEventListener('abort', onAbort)
 
   try {
+    const stages = stagesFor(services).map((stage) => stage.map((name) => service(name)))
     const infrastructure = createInfrastructure({ ...options, layout, ports, tell, background })
     await infrastructure.start(wanted, supervisor)
-    for (const stage of stagesFor(services)) {
-      await supervisor.start(stage.map((name) => service(name)))
-    }
+    for (const stage of stages) await supervisor.start(stage)
     ready = true
     save()
     if (options.archives ?? true) {

@@ -47,9 +47,9 @@ export function createFolders(layout: StateLayout): void {
   }
 }
 
-/** Removes what the stack has stored and logged; keeps the cache and the lock. */
+/** Removes what the stack has stored; keeps the cache, the logs and the lock. */
 export function removeStored(layout: StateLayout): void {
-  for (const folder of [layout.kafka, layout.registry, layout.lake, layout.warehouse, layout.services, layout.logs]) {
+  for (const folder of [layout.kafka, layout.registry, layout.lake, layout.warehouse, layout.services]) {
     rmSync(folder, { recursive: true, force: true })
   }
 }

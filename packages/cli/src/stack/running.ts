@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { stopOrphans } from './recovery.ts'
+import { lockFile, type StackFile } from './stack.ts'
+import { isAlive, lockHolder, type StateLayout } from './state.ts'
+
+/** Long enough for every child to use up its own time to stop. */
+const STOP_TIMEOUT_MS = 90_000
+
+/** What is written down about the stack of this state folder; undefined when it is not running. */
+export function readRunningStack(layout: StateLayout): StackFile | undefined {
+  if (!lockHolder(lockFile(layout))) return undefined
+  try {
+    return JSON.parse(readFileSync(layout.stackFile, 'utf8')) as StackFile
+  } catch {
+    return undefined // it has only begun to start
+  }
+}
+
+/**
+ * Asks the supervisor to stop and waits for its end; stops what a killed supervisor left behind.
+ * Returns what was stopped: the stack, only orphans, or nothing.
+ */
+export async function stopRunningStack(layout: StateLayout): Promise<'stack' | 'orphans' | 'nothing'> {
+  const holder = lockHolder(lockFile(layout))
+  if (holder) {
+    process.kill(holder.pid, 'SIGTERM')
+    const deadline = Date.now() + STOP_TIMEOUT_MS
+    while (lockHolder(lockFile(layout))?.pid === holder.pid && isAlive(holder)) {
+      if (Date.now() > deadline) process.kill(holder.pid, 'SIGKILL')
+      await delay(50)
+    }
+  }
+  const orphans = await stopOrphans(layout)
+  if (holder) return 'stack'
+  return orphans.length > 0 ? 'orphans' : 'nothing'
+}
