@@ -1,7 +1,7 @@
 import { refinedHash } from '../core/books.ts'
 import { parseMeshSrc } from '../core/coordinate.ts'
 import { MeshError } from '../core/errors.ts'
-import { formatInstant } from '../core/instant.ts'
+import { formatInstant, parseInstant } from '../core/instant.ts'
 import type { KafkaRecord } from '../core/record.ts'
 import { bytesText, headerText } from '../core/record.ts'
 import { HEADER } from '../core/topics.ts'
@@ -18,8 +18,8 @@ export type RowReaderOptions = {
 }
 
 /**
- * Turns refined records into rows. A null value is a delete. Event id and time come from ce_id and ce_time; without them the
- * mesh-src and the Kafka timestamp stand in. @throws MeshError MESH_DECODE_AVRO
+ * Turns refined records into rows. A null value is a delete. Event id and time come from ce_id and ce_time; without them, or
+ * where the time is unreadable, the mesh-src and the Kafka timestamp stand in. @throws MeshError MESH_DECODE_AVRO
  */
 export function createRowReader({
   codec,
@@ -43,7 +43,7 @@ export function createRowReader({
       key: record.key === null ? '' : bytesText(record.key),
       src,
       eventId: headerText(record.headers, 'ce_id') ?? source,
-      eventTime: headerText(record.headers, 'ce_time') ?? formatInstant(record.timestamp),
+      eventTime: readableTime(headerText(record.headers, 'ce_time')) ?? formatInstant(record.timestamp),
       schemaId: decoded?.schemaId ?? null,
       hash: refinedHash(src, record.key, payload),
       version,
@@ -51,3 +51,5 @@ export function createRowReader({
     }
   }
 }
+
+const readableTime = (text: string | null): string | null => (text === null || parseInstant(text) === null ? null : text)
