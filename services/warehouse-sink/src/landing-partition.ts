@@ -14,17 +14,19 @@ export type LandingPartitionOptions = {
   readonly publish: (entry: LedgerEntry) => Promise<void>
   readonly telemetry: SinkTelemetry
   readonly stream: string
+  /** A ledger position that the group does not have: handed over first, so that lag closes though nothing new arrives. */
+  readonly uncommitted: Progress | null
 }
 
 /** One refined partition: record → row → buffer. Its offsets are returned only after the flush that wrote them. */
 export function createLandingPartition(options: LandingPartitionOptions): PartitionHandler {
   const { buffer, flusher, readRow, telemetry, stream } = options
-  let durable: Progress | null = null
+  let durable: Progress | null = options.uncommitted
   const member: FlushMember = {
     buffer,
     publish: options.publish,
     settled(entry) {
-      durable = { nextOffset: entry.nextOffset, metadata: '' }
+      durable = progressOf(entry)
     },
   }
   flusher.join(member)
@@ -63,3 +65,6 @@ export function createLandingPartition(options: LandingPartitionOptions): Partit
     },
   }
 }
+
+/** The group's offset is only a projection of the ledger: it carries nothing else. */
+export const progressOf = (entry: LedgerEntry): Progress => ({ nextOffset: entry.nextOffset, metadata: '' })

@@ -9,7 +9,7 @@ import { createPartitionBuffer } from './core/partition-buffer.ts'
 import type { LandingTable, LedgerEntry, Warehouse } from './core/ports.ts'
 import { resumeEntry } from './core/resume.ts'
 import type { Flusher } from './flusher.ts'
-import { createLandingPartition } from './landing-partition.ts'
+import { createLandingPartition, progressOf } from './landing-partition.ts'
 import type { SinkTelemetry } from './telemetry.ts'
 
 export type LandingRunnerOptions = {
@@ -53,6 +53,7 @@ export function createLandingRunner(options: LandingRunnerOptions): Service {
       publish: publishEntry,
       telemetry: options.telemetry,
       stream: table.stream,
+      uncommitted: entry === null || assigned.committed?.offset === entry.nextOffset ? null : progressOf(entry),
     })
     return { position, handler }
   }

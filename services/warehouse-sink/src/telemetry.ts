@@ -9,8 +9,8 @@ export type SinkTelemetry = {
   redelivered(stream: string): void
   /** The warehouse took nothing because another process holds it; the same flush is tried again. */
   locked(error: unknown): void
-  /** An opening that had to wait for another process and got its turn. */
-  waited(ms: number): void
+  /** An opening that waits for another process's turn to end. */
+  waiting(): void
   hole(table: LandingTable, partition: number, records: number): void
   projected(view: LandingView): void
   /** Returns the reason as one line. */
@@ -44,7 +44,7 @@ export function createSinkTelemetry({ meter }: Telemetry, logger: Logger): SinkT
       lockTimeouts.add(1)
       logger.warn(errorFields(error), 'the warehouse is locked; waiting for it')
     },
-    waited: () => lockWaits.add(1),
+    waiting: () => lockWaits.add(1),
     hole(table, partition, records) {
       holes.add(records, { stream: table.stream })
       logger.error(

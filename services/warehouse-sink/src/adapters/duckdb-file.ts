@@ -8,8 +8,8 @@ export type DuckDbFileOptions = {
   /** DuckDB's own limits, so that a flush cannot take the machine. */
   readonly memoryLimit: string
   readonly threads: number
-  /** Told once per opening that had to wait. */
-  readonly onWaited?: (waitedMs: number) => void
+  /** Told once per opening that has to wait. */
+  readonly onWaiting?: () => void
 }
 
 export type DuckDbFile = {
@@ -53,9 +53,7 @@ export function createDuckDbFile(path: string, options: DuckDbFileOptions): Duck
     const startedAt = performance.now()
     for (let attempt = 1; ; attempt++) {
       try {
-        const instance = await DuckDBInstance.create(path, settings)
-        if (attempt > 1) options.onWaited?.(performance.now() - startedAt)
-        return instance
+        return await DuckDBInstance.create(path, settings)
       } catch (error) {
         if (!isLockError(error)) throw error
         if (performance.now() - startedAt >= options.lockWaitMs) {
@@ -63,6 +61,7 @@ export function createDuckDbFile(path: string, options: DuckDbFileOptions): Duck
             place: path,
           })
         }
+        if (attempt === 1) options.onWaiting?.()
         await new Promise((resolve) => setTimeout(resolve, retryDelayMs(LOCK_RETRY, attempt, Math.random())!))
       }
     }

@@ -31,7 +31,7 @@ export function rowAt(rawOffset: number, overrides: Partial<RefinedRow> = {}, pa
   }
 }
 
-/** A refined record at `offset` that carries the output of raw offset `rawOffset`. */
-export function refinedRecord(offset: number, rawOffset: number): KafkaRecord {
-  return { offset, timestamp: 0, key: textBytes('k'), value: textBytes(String(rawOffset)), headers: [] }
+/** A refined record at `offset` that carries the output of a raw record. */
+export function refinedRecord(offset: number, partition: number, rawOffset: number): KafkaRecord {
+  return { offset, timestamp: 0, key: textBytes('k'), value: textBytes(`${partition}/${rawOffset}`), headers: [] }
 }
