@@ -26,8 +26,8 @@ export type Flusher = {
   /** Tells of a change in a member's buffer. */
   changed(rows: number, bytes: number): void
   /** True when the buffers hold as much as they may: a partition flushes before it takes more. */
-  full(): boolean
-  due(): boolean
+  readonly full: () => boolean
+  readonly due: () => boolean
   /** Waits for the flush under way, then flushes while `wanted` holds. @throws what made a flush fail, for ever after */
   flush(wanted: () => boolean): Promise<void>
   /** From here on a locked warehouse fails instead of being waited for. */

@@ -25,7 +25,7 @@ export type PartitionBuffer = {
   advance(nextOffset: number): void
   nextOffset(): number
   /** True when there is progress that the warehouse does not have. */
-  pending(): boolean
+  readonly pending: () => boolean
   /** Takes what is pending as one step, or null. The step must be written before anything later: a failed write is fatal. */
   cut(): LandingStep | null
 }

@@ -54,15 +54,15 @@ export interface Warehouse {
    * Creates the table, or adds the columns its schema grew by. Idempotent.
    * @throws MeshError MESH_WAREHOUSE_SCHEMA when a column changed in a way that would lose values.
    */
-  prepare(table: LandingTable): Promise<void>
+  readonly prepare: (table: LandingTable) => Promise<void>
   /** Entries of one partition: at most one, unless the refined topic was created anew. */
-  ledger(stream: string, version: number, partition: number): Promise<LedgerEntry[]>
+  readonly ledger: (stream: string, version: number, partition: number) => Promise<LedgerEntry[]>
   /**
    * All rows and ledger entries in one transaction: all or nothing.
    * @throws MeshError MESH_WAREHOUSE_LEDGER (another writer moved an entry), MESH_WAREHOUSE_REPLACED (a table is not the one
    * prepared), MESH_WAREHOUSE_LOCKED (nothing was written; may be tried again).
    */
-  write(steps: readonly LandingStep[]): Promise<void>
+  readonly write: (steps: readonly LandingStep[]) => Promise<void>
   /** Points a stream's view at its live version, whose table it prepares. A view never goes back to an older epoch. */
-  project(view: LandingView): Promise<void>
+  readonly project: (view: LandingView) => Promise<void>
 }
