@@ -1,5 +1,5 @@
-import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { recordingFlags } from './archive.ts'
 import type { Java } from './java.ts'
 import { type ChildSpec, startChild } from './process.ts'
@@ -8,7 +8,7 @@ import { takeLock } from './state.ts'
 export interface TrainingRequest {
   readonly archive: string
   readonly java: Java
-  /** Folder for the throw-away instance, removed afterwards. */
+  /** Folder for the throw-away instance, removed before and after. */
   readonly scratch: string
   readonly signal: AbortSignal
   /** How to run a throw-away instance on free ports with these extra flags. */
@@ -24,19 +24,30 @@ export async function trainArchive(request: TrainingRequest): Promise<void> {
   if (existsSync(archive) || signal.aborted) return
   const lock = takeLock(`${archive}.lock`, 'archive')
   if (typeof lock !== 'function') return // another stack that shares the cache is at it
-  const folder = mkdtempSync(join(request.scratch, 'archive-'))
-  const temporary = `${archive}.${process.pid}.tmp`
+  const { scratch } = request
+  const temporary = `${archive}.tmp`
   try {
-    const spec = await request.spec(folder, recordingFlags(java, temporary))
+    removeLeftovers(archive, scratch) // of a training that was killed
+    mkdirSync(scratch, { recursive: true })
+    const spec = await request.spec(scratch, recordingFlags(java, temporary))
     const child = await startChild({ ...spec, command: 'nice', args: ['-n', '19', spec.command, ...spec.args] }, signal)
     const cancel = (): boolean => child.kill('SIGKILL')
     signal.addEventListener('abort', cancel)
+    if (signal.aborted) cancel()
     await child.stop()
     signal.removeEventListener('abort', cancel)
     if (!signal.aborted && existsSync(temporary)) renameSync(temporary, archive)
   } finally {
-    rmSync(folder, { recursive: true, force: true })
-    rmSync(temporary, { force: true })
+    removeLeftovers(archive, scratch)
     lock()
+  }
+}
+
+/** The JVM keeps its own intermediate file beside the archive. */
+function removeLeftovers(archive: string, scratch: string): void {
+  rmSync(scratch, { recursive: true, force: true })
+  const prefix = `${basename(archive)}.tmp`
+  for (const file of readdirSync(dirname(archive))) {
+    if (file.startsWith(prefix)) rmSync(join(dirname(archive), file), { force: true })
   }
 }

@@ -105,7 +105,7 @@ export function createInfrastructure(options: InfrastructureOptions): Infrastruc
       await trainArchive({
         archive: archiveFile(folder, java),
         java,
-        scratch: layout.run,
+        scratch: join(layout.run, `${name}-archive`),
         signal: options.background.signal,
         spec: async (scratch, archiveRecording) => {
           const ports = await findFreePorts([name, name === 'kafka' ? 'kafka-controller' : 'registry-management'])
