@@ -17,7 +17,10 @@ export async function waitFor<T>(ask: () => Promise<T | null>, options: WaitOpti
     if (answer !== null) return answer
     if (Date.now() > deadline) {
       const far = options.progress ? ` (${options.progress()})` : ''
-      throw new MeshError('MESH_WAIT_TIMEOUT', `waited ${Math.round(options.timeoutMs / 1000)} s for ${options.what}${far}`)
+      throw new MeshError(
+        'MESH_WAIT_TIMEOUT',
+        `waited ${Math.round(options.timeoutMs / 1000)} s for ${options.what}${far}`,
+      )
     }
     await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? 100))
   }

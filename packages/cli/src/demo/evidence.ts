@@ -6,7 +6,12 @@ import type { Receipt } from '../gateway-client.ts'
 import { queryFiles, queryWarehouse } from '../warehouse-reader.ts'
 
 /** How many of a run's events lie in each layer; `expected` of each must be found. */
-export type LayerCount = { readonly stream: string; readonly layer: string; readonly expected: number; readonly found: number }
+export type LayerCount = {
+  readonly stream: string
+  readonly layer: string
+  readonly expected: number
+  readonly found: number
+}
 
 export type Layers = { readonly lakeUrl: string; readonly warehouseFile: string }
 
@@ -44,7 +49,12 @@ function countIds(rows: readonly Readonly<Record<string, unknown>>[], ids: reado
 export type Samples = { readonly bronze: unknown; readonly silver: unknown; readonly landing: unknown }
 
 /** One row of each layer for one event, read back from the files and the table themselves. */
-export async function sampleRows(layers: Layers, state: StreamVersions, receipt: Receipt, refinedTopicId: string): Promise<Samples> {
+export async function sampleRows(
+  layers: Layers,
+  state: StreamVersions,
+  receipt: Receipt,
+  refinedTopicId: string,
+): Promise<Samples> {
   const bronze = await queryFiles(
     `select topic_id, partition, "offset", "timestamp", decode(key) as key, decode(value) as value,
        list_transform(headers, h -> h.name || '=' || decode(h.value)) as headers

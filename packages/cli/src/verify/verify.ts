@@ -4,6 +4,7 @@ import { newestBundle, type StreamVersion, type StreamVersions } from '@mesh/sha
 import type { Committed, KafkaPort } from '@mesh/shared/kafka/port'
 import type { ObjectStore } from '@mesh/shared/lake/object-store'
 import { getBundle } from '@mesh/shared/schema/bundle'
+import type { MeshAccess } from '../mesh-access.ts'
 import { closeBooks, type PartitionBooks, type StreamSummary, type Verdict, worst } from './books.ts'
 import { readRawBooks, readRefinedBooks } from './kafka-books.ts'
 import { readBronzeBooks, readSilverBooks } from './lake-books.ts'
@@ -38,6 +39,13 @@ export async function verifyStream(sources: VerifySources, state: StreamVersions
     })
   }
   return summaries
+}
+
+/** The books of all streams of a mesh, as they are at this moment. */
+export async function verifyMesh(mesh: MeshAccess): Promise<StreamSummary[]> {
+  const sources = { kafka: mesh.kafka(), store: mesh.store, warehouseFile: mesh.warehouseFile }
+  const states = await mesh.streams()
+  return (await Promise.all(states.map((state) => verifyStream(sources, state)))).flat()
 }
 
 /** `closed` when every version of every stream closes. */

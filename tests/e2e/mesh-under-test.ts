@@ -1,0 +1,124 @@
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { StreamsResponse } from '@mesh/shared/core/replay-api'
+import type { StreamVersions } from '@mesh/shared/core/versions'
+import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
+import type { KafkaPort } from '@mesh/shared/kafka/port'
+import type { ObjectStore } from '@mesh/shared/lake/object-store'
+import { openObjectStore } from '@mesh/shared/lake/open-object-store'
+import type { GatewayAddress } from '../../packages/cli/src/gateway-client.ts'
+import { callJson } from '../../packages/cli/src/http-json.ts'
+import { firstApiKey, withLocalSecrets } from '../../packages/cli/src/stack/secrets.ts'
+import { type Stack, startStack } from '../../packages/cli/src/stack/stack.ts'
+import { applyStreams } from '../../packages/cli/src/streams/apply.ts'
+import type { StreamSummary } from '../../packages/cli/src/verify/books.ts'
+import { overall, verifyStream } from '../../packages/cli/src/verify/verify.ts'
+import { waitFor } from '../../packages/cli/src/wait-for.ts'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+
+/** A whole mesh on free ports in a folder of its own: every process is real, and any of them may be killed. */
+export type MeshUnderTest = {
+  readonly root: string
+  readonly projectDir: string
+  readonly stack: Stack
+  readonly kafka: KafkaPort
+  readonly store: ObjectStore
+  readonly warehouseFile: string
+  readonly lakeDir: string
+  readonly gateway: GatewayAddress
+  readonly githubSecret: string
+  replayerUrl(): string
+  versions(stream: string): Promise<StreamVersions>
+  apply(projectDir?: string, only?: readonly string[]): Promise<void>
+  /** Waits until every layer has reached the enricher, then returns the books. */
+  books(timeoutMs: number): Promise<StreamSummary[]>
+  stop(): Promise<void>
+}
+
+export async function startMesh(cacheDir: string): Promise<MeshUnderTest> {
+  const projectDir = mkdtempSync(join(tmpdir(), 'mesh-e2e-'))
+  const stateDir = join(projectDir, '.mesh')
+  mkdirSync(stateDir)
+  cpSync(join(ROOT, 'streams'), join(projectDir, 'streams'), { recursive: true })
+  const env = withLocalSecrets(stateDir, process.env)
+  const stack = await startStack({ stateDir, cacheDir, codeDir: ROOT, env, ports: 'free', archives: false })
+  const { addresses } = stack
+  const kafka = connectKafka({ brokers: addresses.kafkaBrokers.split(','), clientId: 'e2e' })
+  const store = openObjectStore({ url: addresses.lakeUrl })
+  const replayerUrl = (): string => addresses.services['replayer']!
+  const warehouseFile = fileURLToPath(addresses.warehouseUrl.replace(/^duckdb:/, 'file:'))
+
+  const streams = async (): Promise<readonly StreamVersions[]> =>
+    (await callJson<StreamsResponse>(`${replayerUrl()}/v1/streams`)).streams
+  const mesh: MeshUnderTest = {
+    root: ROOT,
+    projectDir,
+    stack,
+    kafka,
+    store,
+    warehouseFile,
+    lakeDir: fileURLToPath(addresses.lakeUrl),
+    gateway: { url: addresses.services['ingest-gateway']!, apiKey: firstApiKey(env) },
+    githubSecret: env['GITHUB_WEBHOOK_SECRET']!,
+    replayerUrl,
+    versions: (stream) => callJson<StreamVersions>(`${replayerUrl()}/v1/streams/${stream}`),
+    async apply(folder = projectDir, only = []) {
+      await applyStreams({ projectRoot: folder, store, replayerUrl: replayerUrl(), only })
+      await waitFor(
+        async () => {
+          const wanted = only.length > 0 ? only : (await streams()).map((state) => state.stream)
+          const answers = await Promise.all(
+            wanted.map((stream) => fetch(`${mesh.gateway.url}/v1/streams/${stream}/events`, { method: 'POST' })),
+          )
+          return answers.every((answer) => answer.status !== 404) ? true : null
+        },
+        { what: 'the gateway to know the applied streams', timeoutMs: 20_000 },
+      )
+    },
+    books(timeoutMs) {
+      let last: StreamSummary[] = []
+      return waitFor(
+        async () => {
+          if (!(await caughtUp(kafka, await streams()))) return null
+          last = (
+            await Promise.all((await streams()).map((state) => verifyStream({ kafka, store, warehouseFile }, state)))
+          ).flat()
+          return overall(last) === 'pending' ? null : last
+        },
+        {
+          what: 'every layer to reach the enricher',
+          timeoutMs,
+          everyMs: 500,
+          progress: () =>
+            JSON.stringify(last.flatMap((summary) => summary.verdicts).filter((v) => v.state !== 'closed')).slice(
+              0,
+              800,
+            ),
+        },
+      )
+    },
+    async stop() {
+      await kafka.close()
+      await stack.stop()
+      rmSync(projectDir, { recursive: true, force: true })
+    },
+  }
+  return mesh
+}
+
+/** The enricher has decided everything that is in raw. */
+async function caughtUp(kafka: KafkaPort, states: readonly StreamVersions[]): Promise<boolean> {
+  for (const state of states) {
+    const committed = await kafka.admin.committed(
+      `mesh.enricher.refined.${state.stream}.v${state.live}`,
+      `raw.${state.stream}.v1`,
+    )
+    for (const { partition, highWatermark } of await kafka.admin.offsets(`raw.${state.stream}.v1`)) {
+      if (highWatermark > 0 && (committed.get(partition)?.offset ?? 0) < highWatermark) return false
+    }
+  }
+  return true
+}
