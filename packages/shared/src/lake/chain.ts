@@ -27,7 +27,7 @@ export type ChainFooter = ChainId & {
   readonly nextOffset: number
   /** Of this object alone. */
   readonly rows: number
-  /** Bronze: `ok` records and `hole` offsets. Silver: `outputs` rows, `redelivered` records and `hole` offsets. */
+  /** Bronze: `ok` records and `hole` offsets. Silver: one `ok` and `outputs` per row, `redelivered` records, `hole` offsets. */
   readonly counts: Counts
   /** Sum of raw record hashes (bronze), of `_hash` (silver). */
   readonly hash: string
@@ -38,7 +38,8 @@ export type ChainFooter = ChainId & {
   readonly maxEventTime: number | null
 }
 
-export type ChainLink = { readonly key: string; readonly footer: ChainFooter }
+/** `bytes`: size of the object. */
+export type ChainLink = { readonly key: string; readonly bytes: number; readonly footer: ChainFooter }
 
 export const CHAIN_FOOTER = 'mesh.chain'
 const DIGITS = 20
@@ -76,7 +77,7 @@ export function formatChainFooter(footer: ChainFooter): Record<string, string> {
 export async function readLink(store: ObjectStore, id: ChainId, firstOffset: number): Promise<ChainLink | null> {
   const key = chainKey(id, firstOffset)
   const found = await readFooter(store, key)
-  return found && { key, footer: checkFooter(key, found, id, firstOffset) }
+  return found && { key, bytes: found.bytes, footer: checkFooter(key, found, id, firstOffset) }
 }
 
 /**

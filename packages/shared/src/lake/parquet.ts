@@ -1,11 +1,5 @@
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import {
-  type Compressors,
-  type FileMetaData,
-  parquetMetadata,
-  parquetMetadataAsync,
-  parquetReadObjects,
-} from 'hyparquet'
+import { type Compressors, type FileMetaData, parquetMetadata, parquetReadObjects } from 'hyparquet'
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import { MeshError } from '../core/errors.ts'
 import type { ObjectStore } from './object-store.ts'
@@ -19,7 +13,12 @@ export type ParquetFile = {
   readonly keyValues: Readonly<Record<string, string>>
 }
 
-export type ParquetFooter = { readonly rows: number; readonly keyValues: Readonly<Record<string, string>> }
+export type ParquetFooter = {
+  readonly rows: number
+  /** Size of the whole file. */
+  readonly bytes: number
+  readonly keyValues: Readonly<Record<string, string>>
+}
 
 const ROWS_PER_GROUP = 100_000
 /** Footers are a few kB; one read of this size nearly always holds all of it. */
@@ -54,7 +53,7 @@ export async function readParquetRows(
   columns?: readonly string[],
 ): Promise<Record<string, unknown>[]> {
   const file = exactBuffer(bytes)
-  const { elements, metadata } = physical(parse(() => parquetMetadata(file)))
+  const { elements, metadata } = physical(parseMetadata(bytes))
   const selected = elements.filter(({ name }) => columns === undefined || columns.includes(name))
   const rows = await parquetReadObjects({
     file,
@@ -72,26 +71,34 @@ export async function readParquetRows(
   return rows
 }
 
-/** The footer of an object by range reads; null when there is no such object. @throws MeshError MESH_LAKE_CHAIN_BROKEN, MESH_LAKE_UNAVAILABLE */
+/**
+ * The footer of an object by range reads; null when there is no such object.
+ * @throws MeshError MESH_LAKE_CHAIN_BROKEN, MESH_LAKE_UNAVAILABLE
+ */
 export async function readFooter(store: ObjectStore, key: string): Promise<ParquetFooter | null> {
-  const byteLength = await store.size(key)
-  if (byteLength === null) return null
-  const slice = async (start: number, end = byteLength): Promise<ArrayBuffer> =>
-    exactBuffer((await store.getRange(key, start, end)) ?? new Uint8Array(0))
-  const options = { initialFetchSize: FOOTER_BYTES, geoparquet: false }
-  const metadata = await parse(() => parquetMetadataAsync({ byteLength, slice }, options), key)
-  return footerOf(metadata)
+  const size = await store.size(key)
+  if (size === null) return null
+  let tail = await store.getRange(key, Math.max(0, size - FOOTER_BYTES), size)
+  const length = tail === null ? 0 : footerLength(tail)
+  if (length > FOOTER_BYTES && length <= size) tail = await store.getRange(key, size - length, size)
+  return footerOf(parseMetadata(tail ?? new Uint8Array(0), key), size)
+}
+
+/** Bytes from the footer's begin to the end of the file, as the last 8 bytes say; 0 when there are none. */
+function footerLength(tail: Uint8Array): number {
+  if (tail.byteLength < 8) return 0
+  return new DataView(tail.buffer, tail.byteOffset + tail.byteLength - 8).getUint32(0, true) + 8
 }
 
 /** The footer of a whole file in memory. @throws MeshError MESH_LAKE_CHAIN_BROKEN */
 export function parseFooter(bytes: Uint8Array): ParquetFooter {
-  return footerOf(parse(() => parquetMetadata(bytes, { geoparquet: false })))
+  return footerOf(parseMetadata(bytes), bytes.byteLength)
 }
 
-function footerOf(metadata: FileMetaData): ParquetFooter {
+function footerOf(metadata: FileMetaData, bytes: number): ParquetFooter {
   const keyValues: Record<string, string> = {}
   for (const { key, value } of metadata.key_value_metadata ?? []) keyValues[key] = value ?? ''
-  return { rows: Number(metadata.num_rows), keyValues }
+  return { rows: Number(metadata.num_rows), bytes, keyValues }
 }
 
 /**
@@ -131,21 +138,11 @@ function exactBuffer(bytes: Uint8Array): ArrayBuffer {
   return new Uint8Array(bytes).buffer as ArrayBuffer
 }
 
-function parse<T>(work: () => T, place?: string): T {
-  const failed = (cause: unknown): MeshError =>
-    cause instanceof MeshError
-      ? cause
-      : new MeshError('MESH_LAKE_CHAIN_BROKEN', 'the object is not a readable Parquet file', {
-          cause,
-          ...(place && { place }),
-        })
+function parseMetadata(bytes: Uint8Array, place?: string): FileMetaData {
   try {
-    const result = work()
-    if (!(result instanceof Promise)) return result
-    return result.catch((cause: unknown) => {
-      throw failed(cause)
-    }) as T
+    return parquetMetadata(bytes, { geoparquet: false })
   } catch (cause) {
-    throw failed(cause)
+    const where = place === undefined ? {} : { place }
+    throw new MeshError('MESH_LAKE_CHAIN_BROKEN', 'the object is not a readable Parquet file', { cause, ...where })
   }
 }

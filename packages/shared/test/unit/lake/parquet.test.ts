@@ -314,6 +314,7 @@ describe('footers', () => {
     await store.create('a/b.parquet', bytes)
     expect(await readFooter(store, 'a/b.parquet')).toEqual({
       rows: 200,
+      bytes: bytes.byteLength,
       keyValues: { 'mesh.chain': '{"a":1}', other: '' },
     })
     expect(parseFooter(bytes).rows).toBe(200)
@@ -329,7 +330,7 @@ describe('footers', () => {
 
   it('of a file without rows are readable by us and by DuckDB', async () => {
     const bytes = writeParquet({ columns, rows: [], keyValues: { k: 'v' } })
-    expect(parseFooter(bytes)).toEqual({ rows: 0, keyValues: { k: 'v' } })
+    expect(parseFooter(bytes)).toEqual({ rows: 0, bytes: bytes.byteLength, keyValues: { k: 'v' } })
     expect(await readParquetRows(bytes)).toEqual([])
     expect(await queryFile(bytes, 'select count(*) as n from read_parquet($file)')).toEqual([{ n: 0n }])
   })
