@@ -1,0 +1,48 @@
+import type { Contract } from '@mesh/shared/core/contract'
+import type { MeshError } from '@mesh/shared/core/errors'
+import type { RecordToSend } from '@mesh/shared/core/record'
+import type { EventCheck } from './event-check.ts'
+
+/** A stream as the gateway serves it: its contract's newest bundle of the live version. */
+export type IngestStream = {
+  readonly contract: Contract
+  readonly bundleHash: string
+  readonly rawTopic: string
+  readonly partitions: number
+  readonly rawSchema: Readonly<Record<string, unknown>> | null
+  /** Set when the contract says that raw.schema.json is checked here. */
+  readonly check: EventCheck | null
+}
+
+/** `missing` = no such stream; `starting` = it may exist, and cannot be served yet. */
+export type StreamLookup =
+  | { readonly kind: 'found'; readonly stream: IngestStream }
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'starting'; readonly reason: string }
+
+/** The streams that are published on `mesh.versions`. */
+export interface StreamDirectory {
+  find(name: string): StreamLookup
+  streams(): readonly IngestStream[]
+}
+
+/** What became of one record; null while Kafka has not said. */
+export type WriteOutcome = { readonly offset: number } | { readonly error: MeshError }
+
+export type Write = {
+  /** In input order; filled as answers come. */
+  readonly outcomes: readonly (WriteOutcome | null)[]
+  /** Resolves (never rejects) once every outcome is there. */
+  readonly done: Promise<void>
+}
+
+/** Writes records to a raw topic, acks=all, in order per partition. */
+export interface RawWriter {
+  write(topic: string, records: readonly RecordToSend[]): Write
+}
+
+/** Reads a secret reference of a contract; null where there is none. */
+export type ReadSecret = (reference: string) => Promise<string | null>
+
+/** HTTP headers by lower-case name; a repeated one is joined with `, `. Values are Latin-1, as HTTP gives them. */
+export type RequestHeaders = Readonly<Record<string, string | undefined>>

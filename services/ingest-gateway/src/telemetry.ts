@@ -1,0 +1,64 @@
+import type { MeshError } from '@mesh/shared/core/errors'
+import { errorFields, type Logger } from '@mesh/shared/runtime/logger'
+import type { Telemetry } from '@mesh/shared/runtime/telemetry'
+
+/** Everything the gateway tells about itself. Labels: stream names of `mesh.versions`, configured principals, error codes. */
+export type GatewayTelemetry = {
+  accepted(stream: string, principal: string, events: number, bytes: number): void
+  /** `stream` is `-` when the request named none that exists. */
+  rejected(stream: string, error: MeshError, events: number): void
+  /** Kafka has not acknowledged these events in time, or said that it cannot. */
+  unknown(stream: string, events: number): void
+  eventTimeUnreadable(stream: string): void
+  produced(seconds: number): void
+  defect(error: unknown): void
+  kafkaLost(error: unknown): void
+  kafkaBack(): void
+  streamLoaded(stream: string, bundle: string): void
+  streamFailing(stream: string, error: unknown): void
+}
+
+export function createGatewayTelemetry(
+  telemetry: Telemetry,
+  logger: Logger,
+  inFlightBytes: () => number,
+): GatewayTelemetry {
+  const { meter } = telemetry
+  const accepted = meter.createCounter('mesh_ingest_events_accepted_total', {
+    description: 'Events acknowledged by Kafka.',
+  })
+  const bytes = meter.createCounter('mesh_ingest_bytes_accepted_total', { description: 'Bytes of accepted events.' })
+  const rejected = meter.createCounter('mesh_ingest_events_rejected_total', {
+    description: 'Events, or whole requests, that were refused, by error code.',
+  })
+  const unknown = meter.createCounter('mesh_ingest_events_unknown_total', {
+    description: 'Events that were answered with 503 because Kafka did not say what became of them.',
+  })
+  const unreadable = meter.createCounter('mesh_ingest_event_time_unreadable_total', {
+    description: 'Events whose event time could not be read; the receipt time stands in.',
+  })
+  const latency = meter.createHistogram('mesh_ingest_produce_seconds', {
+    description: 'From the hand-over to Kafka until all records of a request are acknowledged.',
+    unit: 's',
+    advice: { explicitBucketBoundaries: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] },
+  })
+  meter
+    .createObservableGauge('mesh_ingest_in_flight_bytes', { description: 'Bytes held for requests under way.' })
+    .addCallback((result) => result.observe(inFlightBytes()))
+  return {
+    accepted(stream, principal, events, size) {
+      accepted.add(events, { stream, principal })
+      bytes.add(size, { stream, principal })
+    },
+    rejected: (stream, error, events) => rejected.add(events, { stream, code: error.code }),
+    unknown: (stream, events) => unknown.add(events, { stream }),
+    eventTimeUnreadable: (stream) => unreadable.add(1, { stream }),
+    produced: (seconds) => latency.record(seconds),
+    defect: (error) => logger.error(errorFields(error), 'a request failed by a defect'),
+    kafkaLost: (error) => logger.error(errorFields(error), 'Kafka cannot be reached; requests get 503'),
+    kafkaBack: () => logger.warn({}, 'Kafka can be reached again'),
+    streamLoaded: (stream, bundle) => logger.info({ stream, bundle }, 'stream is served'),
+    streamFailing: (stream, error) =>
+      logger.error({ ...errorFields(error), stream }, 'stream cannot be loaded; it is tried again'),
+  }
+}
