@@ -1,3 +1,5 @@
+import { MeshError } from '@mesh/shared/core/errors'
+import type { LakeLocation } from '@mesh/shared/lake/open-object-store'
 import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG, REGISTRY_CONFIG } from '@mesh/shared/runtime/config'
 
 export const ENV_PREFIX = 'MESH_WAREHOUSE_SINK_'
@@ -58,3 +60,24 @@ export const CONFIG = {
 } as const
 
 export type Config = ConfigOf<typeof CONFIG>
+
+/** Absolute path of the DuckDB file. @throws MeshError MESH_CONFIG_INVALID */
+export function warehousePath(url: string): string {
+  const parsed = URL.canParse(url) ? new URL(url) : null
+  if (parsed?.protocol !== 'duckdb:' || parsed.host !== '' || parsed.pathname.length < 2) {
+    throw new MeshError('MESH_CONFIG_INVALID', 'MESH_WAREHOUSE_URL is not duckdb:///absolute/file.duckdb')
+  }
+  return decodeURIComponent(parsed.pathname)
+}
+
+export function lakeLocation(config: Config): LakeLocation {
+  const { s3Region: region, s3Endpoint: endpoint, s3AccessKeyId, s3SecretAccessKey } = config
+  const credentials =
+    s3AccessKeyId === null || s3SecretAccessKey === null
+      ? undefined
+      : { accessKeyId: s3AccessKeyId, secretAccessKey: s3SecretAccessKey }
+  return {
+    url: config.lakeUrl,
+    s3: { region, ...(endpoint === null ? {} : { endpoint }), ...(credentials === undefined ? {} : { credentials }) },
+  }
+}
