@@ -15,6 +15,10 @@ export const ERRORS = {
   MESH_CONTRACT_NOT_YET: { status: 422, hint: 'Remove the option: it is planned and not built, and is never ignored.' },
   MESH_CONTRACT_SCHEMA: { status: 422, hint: 'Correct the schema file, then run `mesh streams check`.' },
   MESH_CONTRACT_REFINE: { status: 422, hint: 'Correct refine.ts so that it exports a pure `refine` function.' },
+  MESH_BUNDLE_INVALID: {
+    status: 500,
+    hint: 'The bundle is missing or damaged in the object store: run `mesh streams apply` again.',
+  },
   MESH_SCHEMA_INCOMPATIBLE: {
     status: 409,
     hint: 'Make the change backward compatible (a new field needs a default) or start a new version with `mesh replay`.',
@@ -28,6 +32,16 @@ export const ERRORS = {
     hint: 'Check that the schema registry is up and MESH_REGISTRY_URL points to it.',
   },
   MESH_STREAM_UNKNOWN: { status: 404, hint: 'Check the stream name; `mesh streams apply` publishes a new stream.' },
+  MESH_STREAM_JOIN_UNKNOWN: { status: 422, hint: 'Apply the joined stream first, or correct its name under `joins:`.' },
+  MESH_STREAM_NEEDS_RAW: {
+    status: 409,
+    hint: 'The raw topic of a stream is fixed: keep the old value, or add a stream with another name.',
+  },
+  MESH_STREAM_NEEDS_REPLAY: {
+    status: 409,
+    hint: 'A live version keeps this value: build a new version with `mesh replay`, or keep the old value.',
+  },
+  MESH_BUNDLE_UNKNOWN: { status: 404, hint: 'Check the hash; `mesh streams apply` puts a bundle before it binds it.' },
   MESH_STREAM_NO_INGEST: {
     status: 404,
     hint: 'The stream does not declare this kind of ingest; add it under `ingest:` and apply.',

@@ -52,4 +52,5 @@ export function createRowReader({
   }
 }
 
-const readableTime = (text: string | null): string | null => (text === null || parseInstant(text) === null ? null : text)
+const readableTime = (text: string | null): string | null =>
+  text === null || parseInstant(text) === null ? null : text

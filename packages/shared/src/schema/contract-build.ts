@@ -1,0 +1,157 @@
+import type { Contract, Ingest } from '../core/contract.ts'
+import { parseDuration } from '../core/duration.ts'
+import { tableName } from '../core/topics.ts'
+import { compileFormat, isTimeZone } from '../core/zoned-time.ts'
+import type { YamlPath } from './contract-yaml.ts'
+
+/** A contract as stream.schema.json lets it through. */
+type RawIngest = {
+  readonly kind: 'events' | 'webhook'
+  readonly auth?: 'api-key' | 'none'
+  readonly provider?: 'github'
+  readonly secrets?: readonly string[]
+  readonly validate?: boolean
+}
+export type RawContract = {
+  readonly name: string
+  readonly description?: string
+  readonly owner?: string
+  readonly key?: string | readonly string[]
+  readonly eventId?: string
+  readonly eventTime?: { readonly at: string; readonly format?: string; readonly zone?: string }
+  readonly ingest: readonly RawIngest[]
+  readonly raw?: { readonly partitions?: number; readonly retention?: string }
+  readonly refine: {
+    readonly schema: string
+    readonly dedupe?: { readonly window?: string }
+    readonly joins?: readonly {
+      readonly stream: string
+      readonly as?: string
+      readonly on: string
+      readonly onMissing?: 'null' | 'dead-letter'
+    }[]
+    readonly cleanup?: 'delete' | 'compact'
+    readonly retention?: string
+  }
+  readonly warehouse?: { readonly table?: string; readonly mode?: 'append' | 'upsert' }
+}
+
+export type ReportProblem = (path: YamlPath, reason: string) => void
+
+const DAY_MS = 86_400_000
+const DEFAULT_PARTITIONS = 6
+const DEFAULT_RETENTION_MS = 7 * DAY_MS
+const MAX_DEFAULT_WINDOW_MS = 7 * DAY_MS
+
+/** Fills the defaults in. `raw` has passed `checkContract`. */
+export function buildContract(raw: RawContract): Contract {
+  const retentionMs = durationOf(raw.raw?.retention) ?? DEFAULT_RETENTION_MS
+  const { eventTime, refine, warehouse } = raw
+  return {
+    name: raw.name,
+    description: raw.description ?? '',
+    owner: raw.owner ?? '',
+    key: raw.key === undefined ? [] : typeof raw.key === 'string' ? [raw.key] : raw.key,
+    eventId: raw.eventId ?? null,
+    eventTime: eventTime ? { at: eventTime.at, format: eventTime.format ?? null, zone: eventTime.zone ?? 'UTC' } : null,
+    ingest: raw.ingest.map(buildIngest),
+    validateAtIngest: raw.ingest.some((ingest) => ingest.validate === true),
+    raw: { partitions: raw.raw?.partitions ?? DEFAULT_PARTITIONS, retentionMs },
+    refine: {
+      schema: refine.schema,
+      guarantee: 'at-least-once',
+      dedupeWindowMs: durationOf(refine.dedupe?.window) ?? Math.min(retentionMs, MAX_DEFAULT_WINDOW_MS),
+      joins: (refine.joins ?? []).map((join) => ({
+        stream: join.stream,
+        as: join.as ?? join.stream,
+        on: join.on,
+        onMissing: join.onMissing ?? 'null',
+      })),
+      cleanup: refine.cleanup ?? 'delete',
+      retentionMs: durationOf(refine.retention) ?? retentionMs,
+    },
+    lake: { bronze: { format: 'parquet' }, silver: { format: 'parquet' } },
+    warehouse: { table: warehouse?.table ?? tableName(raw.name), mode: warehouse?.mode ?? 'append' },
+  }
+}
+
+/** What a JSON Schema cannot say. `folder` is the folder's name, `siblings` the stream folders beside it. */
+export function checkContract(
+  raw: RawContract,
+  place: { readonly folder: string; readonly siblings: readonly string[] },
+  report: ReportProblem,
+): void {
+  if (raw.name !== place.folder) report(['name'], `name must be the folder's name, ${place.folder}`)
+  checkEventTime(raw, report)
+  raw.ingest.forEach((ingest, i) => checkIngest(ingest, ['ingest', i], report))
+  if (raw.ingest.filter((ingest) => ingest.kind === 'webhook').length > 1) {
+    report(['ingest'], 'only one ingest of kind webhook can have the path of the stream')
+  }
+  checkTimes(raw, report)
+  checkJoins(raw, place.siblings, report)
+  if (raw.key === undefined && raw.warehouse?.mode === 'upsert') {
+    report(['warehouse', 'mode'], 'upsert keeps the latest row per key: the contract needs `key`')
+  }
+  if (raw.key === undefined && raw.refine.cleanup === 'compact') {
+    report(['refine', 'cleanup'], 'compact keeps the latest record per key: the contract needs `key`')
+  }
+  if (raw.refine.cleanup === 'compact' && raw.refine.retention !== undefined) {
+    report(['refine', 'retention'], 'a compacted topic has no retention: remove one of the two')
+  }
+}
+
+function buildIngest(ingest: RawIngest): Ingest {
+  return ingest.kind === 'events'
+    ? { kind: 'events', auth: ingest.auth ?? 'api-key' }
+    : { kind: 'webhook', provider: ingest.provider ?? 'github', secrets: ingest.secrets ?? [] }
+}
+
+function checkIngest(ingest: RawIngest, path: YamlPath, report: ReportProblem): void {
+  if (ingest.kind === 'events') {
+    if (ingest.provider !== undefined) report([...path, 'provider'], '`provider` belongs to kind webhook')
+    if (ingest.secrets !== undefined) report([...path, 'secrets'], '`secrets` belongs to kind webhook')
+    return
+  }
+  if (ingest.auth !== undefined) report([...path, 'auth'], '`auth` belongs to kind events; a webhook is signed')
+  if (ingest.provider === undefined) report(path, 'a webhook needs `provider`')
+  if (ingest.secrets === undefined) report(path, 'a webhook needs `secrets`')
+}
+
+function checkEventTime({ eventTime }: RawContract, report: ReportProblem): void {
+  if (!eventTime) return
+  if (eventTime.format !== undefined && compileFormat(eventTime.format) === null) {
+    report(['eventTime', 'format'], 'format needs yyyy, MM and dd, and may have HH mm ss S; other letters in quotes')
+  }
+  if (eventTime.zone === undefined) return
+  if (!isTimeZone(eventTime.zone)) report(['eventTime', 'zone'], `zone ${eventTime.zone} is no IANA time zone`)
+  if (eventTime.format === undefined) report(['eventTime', 'zone'], 'zone has no effect without `format`')
+}
+
+function checkTimes(raw: RawContract, report: ReportProblem): void {
+  const retention = durationOf(raw.raw?.retention) ?? DEFAULT_RETENTION_MS
+  const window = durationOf(raw.refine.dedupe?.window)
+  if (retention === 0) report(['raw', 'retention'], 'retention must be longer than 0')
+  if (durationOf(raw.refine.retention) === 0) report(['refine', 'retention'], 'retention must be longer than 0')
+  if (window !== null && window > retention) {
+    report(['refine', 'dedupe', 'window'], 'the dedupe window must not be longer than raw.retention')
+  }
+}
+
+function checkJoins(raw: RawContract, siblings: readonly string[], report: ReportProblem): void {
+  const names = new Set<string>()
+  raw.refine.joins?.forEach((join, i) => {
+    const path = ['refine', 'joins', i]
+    const as = join.as ?? join.stream
+    if (names.has(as)) report(path, `two joins are called ${as}: give each its own \`as\``)
+    names.add(as)
+    if (join.stream === raw.name) report([...path, 'stream'], 'a stream cannot join itself')
+    else if (!siblings.includes(join.stream)) {
+      report([...path, 'stream'], `there is no stream ${join.stream} beside this one`)
+    }
+  })
+}
+
+/** Null when there is none; the JSON Schema has checked its form. */
+function durationOf(text: string | undefined): number | null {
+  return text === undefined ? null : parseDuration(text)
+}

@@ -1,0 +1,49 @@
+import type { ErrorObject, ValidateFunction } from 'ajv'
+import { Ajv } from 'ajv'
+import { nearest } from '../runtime/config.ts'
+import type { YamlPath } from './contract-yaml.ts'
+import streamSchema from './stream.schema.json' with { type: 'json' }
+
+export type SchemaProblem = { readonly path: YamlPath; readonly key?: string; readonly reason: string }
+
+const validate: ValidateFunction = new Ajv({
+  allErrors: true,
+  strict: true,
+  allowUnionTypes: true,
+  verbose: true,
+}).compile(streamSchema)
+
+/** Checks a parsed contract against stream.schema.json; every problem, in the words of the file. */
+export function schemaProblems(value: unknown): SchemaProblem[] {
+  if (validate(value)) return []
+  return (validate.errors ?? []).filter((error) => error.keyword !== 'if').map(problemOf)
+}
+
+function problemOf(error: ErrorObject): SchemaProblem {
+  const path = error.instancePath
+    .split('/')
+    .slice(1)
+    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
+  const name = path.filter((step) => !/^\d+$/.test(step)).join('.') || 'the contract'
+  const params = error.params as Record<string, unknown>
+  switch (error.keyword) {
+    case 'additionalProperties': {
+      const key = String(params['additionalProperty'])
+      const known = Object.keys((error.parentSchema as { properties: object }).properties)
+      return { path, key, reason: `unknown key \`${key}\`: did you mean \`${nearest(key, known) ?? known[0]}\`?` }
+    }
+    case 'required':
+      return { path, reason: `${name} needs the key \`${String(params['missingProperty'])}\`` }
+    case 'enum':
+      return { path, reason: `${name} must be ${(params['allowedValues'] as unknown[]).map(String).join(' or ')}` }
+    case 'pattern':
+      return { path, reason: `${name} must look like ${exampleOf(error)}` }
+    default:
+      return { path, reason: `${name} ${error.message ?? 'is not valid'}` }
+  }
+}
+
+function exampleOf(error: ErrorObject): string {
+  const { description, pattern } = error.parentSchema as { description?: string; pattern: string }
+  return error.schemaPath.includes('definitions') && description ? description : pattern
+}
