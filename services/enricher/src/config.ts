@@ -1,0 +1,35 @@
+import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG, REGISTRY_CONFIG, STATE_CONFIG } from '@mesh/shared/runtime/config'
+
+export const ENRICHER_CONFIG = {
+  ...COMMON_CONFIG,
+  ...REGISTRY_CONFIG,
+  ...LAKE_CONFIG,
+  ...STATE_CONFIG,
+  commitIntervalMs: {
+    env: 'MESH_ENRICHER_COMMIT_INTERVAL',
+    kind: 'duration',
+    default: 500,
+    min: 0,
+    max: 60_000,
+    doc: 'Longest time between commits of a busy partition; a restart reads at most this much again.',
+  },
+  maxChunkBytes: {
+    env: 'MESH_ENRICHER_MAX_CHUNK_BYTES',
+    kind: 'integer',
+    default: 700_000,
+    min: 1024,
+    max: 4_000_000,
+    doc: 'Bytes of outputs per produce request. The outputs of one event are never split.',
+  },
+  maxOutputBytes: {
+    env: 'MESH_ENRICHER_MAX_OUTPUT_BYTES',
+    kind: 'integer',
+    default: 4_000_000,
+    min: 1024,
+    max: 16_000_000,
+    doc: 'Most bytes that the outputs of one event may take; keep it below max.message.bytes. Above it: dead letter.',
+  },
+} as const
+
+export const ENRICHER_ENV_PREFIX = 'MESH_ENRICHER_'
+export type EnricherConfig = ConfigOf<typeof ENRICHER_CONFIG>

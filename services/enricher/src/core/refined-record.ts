@@ -1,0 +1,62 @@
+import { addHash, type HashSum, refinedHash } from '@mesh/shared/core/books'
+import { formatMeshSrc, MAIN_LANE } from '@mesh/shared/core/coordinate'
+import { header, type RecordHeader, type RecordToSend, textBytes } from '@mesh/shared/core/record'
+import { HEADER } from '@mesh/shared/core/topics'
+import type { Source } from './arrival.ts'
+
+/** One output: framed Avro, or null for a delete. */
+export type OutputValue = { readonly subKey: string | null; readonly value: Uint8Array | null }
+
+export type RefinedFrom = {
+  readonly source: Source
+  readonly eventId: string
+  readonly eventTime: string
+  readonly codeHash: string
+  readonly joins: string | null
+}
+
+/** Confluent framing: 0x00 and the schema id, which is the registry's and not the content's. */
+const FRAME_BYTES = 5
+
+/** The records of one raw record's outputs, index = position, and the sum of their hashes. */
+export function refinedRecords(
+  values: readonly OutputValue[],
+  { source, eventId, eventTime, codeHash, joins }: RefinedFrom,
+): { records: RecordToSend[]; hash: HashSum } {
+  const { at, record } = source
+  const shared = ownHeaders(record.headers)
+  if (!shared.some((h) => h.name === 'ce_id')) shared.push(header('ce_id', eventId))
+  if (!shared.some((h) => h.name === 'ce_time')) shared.push(header('ce_time', eventTime))
+  shared.push(header(HEADER.code, codeHash))
+  if (joins !== null) shared.push(header(HEADER.joins, joins))
+  const records: RecordToSend[] = []
+  let hash: HashSum = 0n
+  for (let index = 0; index < values.length; index++) {
+    const { subKey, value } = values[index]!
+    const src = { lane: MAIN_LANE, topicId: at.topicId, partition: at.partition, offset: at.offset, index }
+    const key = subKey === null ? record.key : subKeyBytes(record.key, subKey)
+    hash = addHash(hash, refinedHash(src, key, value === null ? null : value.subarray(FRAME_BYTES)))
+    records.push({
+      partition: at.partition,
+      key,
+      value,
+      headers: [...shared, header(HEADER.src, formatMeshSrc(src))],
+      timestamp: record.timestamp,
+    })
+  }
+  return { records, hash }
+}
+
+/** The headers a raw record came with: `mesh-*` is the mesh's own, and what arrives under it is a forgery or a replay's. */
+export function ownHeaders(headers: readonly RecordHeader[]): RecordHeader[] {
+  return headers.filter((h) => !h.name.startsWith('mesh-'))
+}
+
+/** The payload that a refined record's hash is over. */
+export function payloadOf(value: Uint8Array | null): Uint8Array | null {
+  return value === null ? null : value.subarray(FRAME_BYTES)
+}
+
+function subKeyBytes(key: Uint8Array | null, subKey: string): Uint8Array {
+  return Buffer.concat([key ?? Buffer.alloc(0), textBytes(`/${subKey}`)])
+}

@@ -1,0 +1,210 @@
+import { MeshError } from '@mesh/shared/core/errors'
+import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic } from '@mesh/shared/core/topics'
+import { bundleAt, type ReplayedHistory, type StreamVersion, type StreamVersions } from '@mesh/shared/core/versions'
+import type { AssignedPartition, Assignment, GroupConsumer, KafkaPort } from '@mesh/shared/kafka/port'
+import type { Service } from '@mesh/shared/runtime/service'
+import type { CodeLoader } from './adapters/code-loader.ts'
+import type { JoinTable, JoinTables } from './adapters/join-tables.ts'
+import type { RefineCode } from './core/decide.ts'
+import {
+  createRawHandler,
+  createReplayHandler,
+  createWaitingRawHandler,
+  type HandlerPace,
+  type HandOver,
+  IDLE_HANDLER,
+} from './handlers.ts'
+import { createPartitionWorker, type PartitionWorker, type WorkerContext } from './partition-worker.ts'
+import { restorePartition } from './restore.ts'
+
+export type RunnerDeps = Pick<WorkerContext, 'producer' | 'publish' | 'limits' | 'wallClock' | 'telemetry'> & {
+  readonly kafka: KafkaPort
+  readonly codes: CodeLoader
+  readonly tables: JoinTables
+  readonly pace: HandlerPace
+  readonly onFatal: (error: unknown) => void
+}
+
+export type RunnerTask = {
+  readonly state: StreamVersions
+  readonly version: StreamVersion
+  /** Live versions of the streams that its bundles join. */
+  readonly joined: ReadonlyMap<string, number>
+}
+
+/** How often due commits and a finished replay are looked for. */
+const TICK_MS = 100
+
+/** Refines one stream under one version: a consumer group over raw, and over the replay topic until its history is read. */
+export function createRunner(deps: RunnerDeps, { state, version, joined }: RunnerTask): Service {
+  const { kafka, pace } = deps
+  const topics = {
+    raw: rawTopic(state.stream),
+    refined: refinedTopic(state.stream, version.version),
+    deadLetter: deadLetterTopic(state.stream),
+  }
+  const group = enricherGroup(state.stream, version.version)
+  const codes = new Map<string, RefineCode>()
+  const tables = new Map<string, JoinTable>()
+  const finished = new Map<number, PartitionWorker>()
+  let replay: ReplayedHistory | null = null
+  let reading: ReplayedHistory | null = null
+  let consumer: GroupConsumer
+
+  const context: WorkerContext = { ...deps, topics, group, codeAt, findRow }
+
+  function codeAt(partition: number, offset: number): RefineCode {
+    return codes.get(bundleAt(version, partition, offset).hash)!
+  }
+
+  function findRow(stream: string, key: string) {
+    return tables.get(stream)!.find(key)
+  }
+
+  async function start(): Promise<void> {
+    for (const binding of version.bundles) codes.set(binding.hash, await deps.codes.load(binding))
+    await checkIdentity()
+    replay = await existing(version.replay)
+    reading = replay === null || (await allOnRaw()) ? null : replay
+    try {
+      for (const [stream, live] of joined) tables.set(stream, await deps.tables.acquire(stream, live))
+      consumer = kafka.consumer({
+        groupId: group,
+        topics: reading === null ? [topics.raw] : [reading.topic, topics.raw],
+        assign: (assigned) => (assigned.topic === topics.raw ? assignRaw(assigned) : assignReplay(assigned)),
+        tickMs: TICK_MS,
+        onFatal: deps.onFatal,
+      })
+      await consumer.start()
+    } catch (error) {
+      await releaseTables()
+      throw error
+    }
+  }
+
+  /** A topic that was made anew reuses offsets: the version's coordinates would mean other records. */
+  async function checkIdentity(): Promise<void> {
+    const id = (await kafka.admin.topicIds([topics.raw])).get(topics.raw)
+    if (id !== state.rawTopicId) {
+      throw new MeshError('MESH_KAFKA_TOPIC_RECREATED', 'the raw topic is not the one that was applied', {
+        place: topics.raw,
+      })
+    }
+  }
+
+  async function existing(history: ReplayedHistory | null): Promise<ReplayedHistory | null> {
+    if (history === null) return null
+    const id = (await kafka.admin.topicIds([history.topic])).get(history.topic)
+    if (id === history.topicId) return history
+    if (await allOnRaw()) return null
+    throw new MeshError('MESH_REPLAY_GAP', 'the replay topic is gone before its history was read', {
+      place: history.topic,
+    })
+  }
+
+  /** An offset committed on raw is the durable sign that a partition's replay is behind it. */
+  async function allOnRaw(): Promise<boolean> {
+    return (await kafka.admin.committed(group, topics.raw)).size >= state.partitions
+  }
+
+  async function assignRaw(assigned: AssignedPartition): Promise<Assignment> {
+    const { partition, committed } = assigned
+    finished.delete(partition)
+    const start = version.start[partition] ?? 0
+    if (committed !== null || reading === null) {
+      const position = committed?.offset ?? start
+      checkPosition(assigned, position)
+      const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: null })
+      return { position, handler: createRawHandler(worker, pace) }
+    }
+    const changeover = reading.changeover[partition] ?? 0
+    checkPosition(assigned, changeover)
+    const replayed = (await kafka.admin.committed(group, reading.topic)).get(partition)
+    if (replayFinished(partition, replayed?.offset ?? 0)) {
+      const metadata = replayed?.metadata ?? null
+      const worker = await restored(partition, { metadata, start, atLeast: changeover, replayedTo: null })
+      finished.set(partition, worker)
+    }
+    const handOver = handOverOf(partition, topics.raw)
+    return { position: changeover, handler: createWaitingRawHandler(changeover, pace, handOver), paused: true }
+  }
+
+  async function assignReplay({ topic, partition, committed }: AssignedPartition): Promise<Assignment> {
+    const position = committed?.offset ?? 0
+    const onRaw = (await kafka.admin.committed(group, topics.raw)).has(partition)
+    if (onRaw || replayFinished(partition, position)) return { position, handler: IDLE_HANDLER, paused: true }
+    const start = version.start[partition] ?? 0
+    const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: position })
+    const handler = createReplayHandler(
+      worker,
+      { topicId: state.rawTopicId, partition },
+      {
+        pace,
+        replay: {
+          end: endOf(partition),
+          position: () => consumer.positions().get(`${topic}/${partition}`) ?? position,
+        },
+        handOver: handOverOf(partition, topics.raw),
+      },
+    )
+    return { position, handler }
+  }
+
+  async function restored(
+    partition: number,
+    from: { metadata: string | null; start: number; atLeast?: number; replayedTo: number | null },
+  ): Promise<PartitionWorker> {
+    const id = { stream: state.stream, version: version.version, rawTopicId: state.rawTopicId, partition }
+    const retainMs = Math.max(0, ...[...codes.values()].map((code) => code.contract.refine.dedupeWindowMs))
+    const began = pace.now()
+    const restoring = { kafka, topics, codeAt, retainMs, replay }
+    const partitionState = await restorePartition(restoring, { id, ...from })
+    const worker = createPartitionWorker(partitionState, context)
+    deps.telemetry.restored(id, { ms: pace.now() - began, dedupeIds: worker.dedupeIds() })
+    await worker.republish()
+    return worker
+  }
+
+  function checkPosition(
+    { topic, partition, logStartOffset, highWatermark }: AssignedPartition,
+    position: number,
+  ): void {
+    if (position >= logStartOffset && position <= highWatermark) return
+    throw new MeshError(
+      'MESH_KAFKA_OFFSET_OUT_OF_RANGE',
+      `position ${position} is outside [${logStartOffset}, ${highWatermark}]`,
+      { place: `${topic}/${partition}` },
+    )
+  }
+
+  function endOf(partition: number): number | null {
+    return reading?.ends?.[partition] ?? null
+  }
+
+  function replayFinished(partition: number, position: number): boolean {
+    const end = endOf(partition)
+    return end !== null && position >= end
+  }
+
+  function handOverOf(partition: number, topic: string): HandOver {
+    return {
+      take: () => finished.get(partition) ?? null,
+      give: (worker) => finished.set(partition, worker),
+      open: () => consumer.resume(topic, partition),
+    }
+  }
+
+  async function releaseTables(): Promise<void> {
+    const held = [...tables.keys()]
+    tables.clear()
+    for (const stream of held) await deps.tables.release(stream, joined.get(stream)!)
+  }
+
+  return {
+    start,
+    async stop() {
+      await consumer.stop()
+      await releaseTables()
+    },
+  }
+}

@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto'
+import { describeError, MeshError } from '@mesh/shared/core/errors'
+import type { StreamVersion, StreamVersions } from '@mesh/shared/core/versions'
+import type { Readiness } from '@mesh/shared/runtime/http-server'
+import type { Logger } from '@mesh/shared/runtime/logger'
+import type { Service } from '@mesh/shared/runtime/service'
+import { createStreamHost, type HostedTask } from '@mesh/shared/runtime/stream-host'
+import type { RefineCode } from './core/decide.ts'
+import { createRunner, type RunnerDeps } from './runner.ts'
+
+export type EnricherDeps = RunnerDeps & { readonly logger: Logger }
+
+/** Refines every live and candidate version of every stream, each in a consumer group of its own. */
+export function createEnricher(deps: EnricherDeps): Service & { readiness(): Readiness } {
+  const known = new Map<string, RefineCode>()
+  const unloadable = new Map<string, string>()
+  const host = createStreamHost({
+    kafka: deps.kafka,
+    logger: deps.logger,
+    tasks: (state, all) => running(state).map((version) => taskOf(state, version, all)),
+    onVersions: loadCodes,
+    onFatal: deps.onFatal,
+  })
+
+  /** Which streams a version joins stands in its bundles, so they are read before tasks are named. */
+  async function loadCodes(all: ReadonlyMap<string, StreamVersions>): Promise<void> {
+    unloadable.clear()
+    for (const state of all.values()) {
+      for (const binding of running(state).flatMap((version) => version.bundles)) {
+        try {
+          known.set(binding.hash, await deps.codes.load(binding))
+        } catch (error) {
+          unloadable.set(binding.hash, describeError(error))
+        }
+      }
+    }
+  }
+
+  function taskOf(state: StreamVersions, version: StreamVersion, all: ReadonlyMap<string, StreamVersions>): HostedTask {
+    const failed = version.bundles.find((bundle) => unloadable.has(bundle.hash))
+    if (failed) {
+      return failingTask(state, version, `bundle ${failed.hash} cannot be loaded: ${unloadable.get(failed.hash)}`)
+    }
+    const joined = new Map<string, number>()
+    for (const { hash } of version.bundles) {
+      for (const { stream } of known.get(hash)!.contract.refine.joins) {
+        const live = all.get(stream)?.live
+        if (live === undefined) return failingTask(state, version, `the joined stream ${stream} is not applied`)
+        joined.set(stream, live)
+      }
+    }
+    return {
+      key: `${nameOf(state, version)}/${fingerprint(state, version, joined)}`,
+      async start() {
+        const runner = createRunner(deps, { state, version, joined })
+        await runner.start()
+        return runner
+      },
+    }
+  }
+
+  function readiness(): Readiness {
+    const { running: runners, failing, caughtUp } = host.state()
+    return { ready: caughtUp && Object.keys(failing).length === 0, detail: { running: runners, failing } }
+  }
+
+  return { start: () => host.start(), stop: () => host.stop(), readiness }
+}
+
+const running = (state: StreamVersions): StreamVersion[] => state.versions.filter((v) => v.status !== 'retired')
+const nameOf = (state: StreamVersions, version: StreamVersion): string => `${state.stream}/v${version.version}`
+
+/** A task that says why it cannot run; the host asks again, and by then it may have become another task. */
+function failingTask(state: StreamVersions, version: StreamVersion, reason: string): HostedTask {
+  const place = nameOf(state, version)
+  return {
+    key: `${place}/waiting`,
+    start: () => Promise.reject(new MeshError('MESH_STREAM_UNKNOWN', reason, { place })),
+  }
+}
+
+/** Everything that a running runner cannot take in: a change of it starts the runner again from its commit. */
+function fingerprint(state: StreamVersions, version: StreamVersion, joined: ReadonlyMap<string, number>): string {
+  // A live version reads no replay topic any more, so becoming live matters only to a version that has one.
+  const status = version.replay === null ? null : version.status
+  const parts = [
+    state.rawTopicId,
+    state.partitions,
+    status,
+    version.bundles,
+    version.start,
+    version.replay,
+    [...joined],
+  ]
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 12)
+}
