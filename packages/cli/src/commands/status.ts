@@ -26,9 +26,9 @@ async function runStatus(context: CommandContext): Promise<number> {
   const processes = await Promise.all(
     stack.processes.map(async (process) => ({ ...process, healthy: await isHealthy(process, stack.ports) })),
   )
-  const { ready, startedAt, addresses } = stack
+  const { ready, startedAt, supervisor, addresses } = stack
   if (context.json) {
-    context.print(JSON.stringify({ running: true, ready, startedAt, addresses, processes }, null, 2))
+    context.print(JSON.stringify({ running: true, ready, startedAt, supervisor, addresses, processes }, null, 2))
   } else {
     const header = ['process', 'state', 'health', 'pid', 'port', 'restarts', 'log']
     const rows = processes.map((process) => [

@@ -30,7 +30,8 @@ export async function trainArchive(request: TrainingRequest): Promise<void> {
     removeLeftovers(archive, scratch) // of a training that was killed
     mkdirSync(scratch, { recursive: true })
     const spec = await request.spec(scratch, recordingFlags(java, temporary))
-    const child = await startChild({ ...spec, command: 'nice', args: ['-n', '19', spec.command, ...spec.args] }, signal)
+    const args = ['-n', '19', spec.command, ...spec.args]
+    const child = await startChild({ ...spec, command: 'nice', args, disposable: true }, signal)
     const cancel = (): boolean => child.kill('SIGKILL')
     signal.addEventListener('abort', cancel)
     if (signal.aborted) cancel()

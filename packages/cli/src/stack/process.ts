@@ -23,6 +23,8 @@ export interface ChildSpec {
   readonly readyTimeoutMs: number
   /** From SIGTERM to SIGKILL. */
   readonly stopTimeoutMs: number
+  /** Nothing of it is worth a clean stop when its start is cancelled. */
+  readonly disposable?: boolean
 }
 
 export interface ChildExit {
@@ -57,6 +59,7 @@ export async function startChild(spec: ChildSpec, signal?: AbortSignal): Promise
     await untilReady(spec, managed, signal)
     return managed
   } catch (error) {
+    if (spec.disposable) managed.kill('SIGKILL')
     await managed.stop()
     throw error
   }

@@ -5,6 +5,8 @@ import { childMarks, pidFile, type StateLayout } from './state.ts'
 const SERVICE_STOP_MS = 5_000
 const INFRASTRUCTURE_STOP_MS = 15_000
 const INFRASTRUCTURE: readonly string[] = ['kafka', 'registry']
+/** An instance that records a start-up archive would first write it: it is killed. */
+const ARCHIVE = /-archive$/
 
 /**
  * Stops what an earlier stack of this state folder has left running (its supervisor was killed): services first, then
@@ -21,7 +23,7 @@ export async function stopOrphans(layout: StateLayout): Promise<string[]> {
   ] as const) {
     await Promise.all(
       group.map(async (mark) => {
-        if (await stopMarked(mark, timeoutMs)) stopped.push(mark.name)
+        if (await stopMarked(mark, ARCHIVE.test(mark.name) ? 0 : timeoutMs)) stopped.push(mark.name)
         rmSync(pidFile(layout, mark.name), { force: true })
       }),
     )
