@@ -25,9 +25,9 @@ export const CONFIG = {
   flushInterval: {
     env: 'MESH_LAKE_SINK_FLUSH_INTERVAL',
     kind: 'duration',
-    default: 60_000,
+    default: 10_000,
     min: 10,
-    doc: 'Oldest that a record gets before it is written.',
+    doc: 'Oldest that a record gets before it is written. Longer makes fewer, larger objects.',
   },
   memoryBytes: {
     env: 'MESH_LAKE_SINK_MEMORY_BYTES',

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
 import { probeConditionalWrites } from '../../../src/lake/conditional-writes.ts'
 import { createFolderObjectStore } from '../../../src/lake/folder-object-store.ts'
-import { openObjectStore } from '../../../src/lake/open-object-store.ts'
+import { lakeLocation, openObjectStore } from '../../../src/lake/open-object-store.ts'
 import { createMemoryObjectStore } from '../../../src/testing/memory-object-store.ts'
 import { describeObjectStore, keysUnder } from '../../../src/testing/object-store-contract.ts'
 
@@ -79,6 +79,27 @@ describe('openObjectStore', () => {
     for (const url of ['', '/folder', 'file://host/folder', 'http://a/b', 's3://', 's3://bucket/prefix']) {
       expect(() => openObjectStore({ url })).toThrow(expect.objectContaining({ code: 'MESH_CONFIG_INVALID' }))
     }
+  })
+})
+
+describe('lakeLocation', () => {
+  const none = { s3Endpoint: null, s3AccessKeyId: null, s3SecretAccessKey: null }
+
+  it('takes the address and only what is set of S3', () => {
+    const settings = { lakeUrl: 's3://b', s3Region: 'eu-west-1' }
+    expect(lakeLocation({ ...settings, ...none })).toEqual({ url: 's3://b', s3: { region: 'eu-west-1' } })
+    const own = { s3Endpoint: 'http://h:1', s3AccessKeyId: 'id', s3SecretAccessKey: 'secret' }
+    const credentials = { accessKeyId: 'id', secretAccessKey: 'secret' }
+    expect(lakeLocation({ ...settings, ...own }).s3).toEqual({
+      region: 'eu-west-1',
+      endpoint: 'http://h:1',
+      credentials,
+    })
+  })
+
+  it('refuses half of the credentials', () => {
+    const half = { lakeUrl: 's3://b', s3Region: 'r', ...none, s3AccessKeyId: 'id' }
+    expect(() => lakeLocation(half)).toThrow(expect.objectContaining({ code: 'MESH_CONFIG_INVALID' }))
   })
 })
 
