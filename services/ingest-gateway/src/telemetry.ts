@@ -4,18 +4,18 @@ import type { Telemetry } from '@mesh/shared/runtime/telemetry'
 
 /** Everything the gateway tells about itself. Labels: stream names of `mesh.versions`, configured principals, error codes. */
 export type GatewayTelemetry = {
-  accepted(stream: string, principal: string, events: number, bytes: number): void
+  readonly accepted: (stream: string, principal: string, events: number, bytes: number) => void
   /** `stream` is `-` when the request named none that exists. */
-  rejected(stream: string, error: MeshError, events: number): void
+  readonly rejected: (stream: string, error: MeshError, events: number) => void
   /** Kafka has not acknowledged these events in time, or said that it cannot. */
-  unknown(stream: string, events: number): void
-  eventTimeUnreadable(stream: string): void
-  produced(seconds: number): void
-  defect(error: unknown): void
-  kafkaLost(error: unknown): void
-  kafkaBack(): void
-  streamLoaded(stream: string, bundle: string): void
-  streamFailing(stream: string, error: unknown): void
+  readonly unknown: (stream: string, events: number) => void
+  readonly eventTimeUnreadable: (stream: string) => void
+  readonly produced: (seconds: number) => void
+  readonly defect: (error: unknown) => void
+  readonly kafkaLost: (error: unknown) => void
+  readonly kafkaBack: () => void
+  readonly streamLoaded: (stream: string, bundle: string) => void
+  readonly streamFailing: (stream: string, error: unknown) => void
 }
 
 export function createGatewayTelemetry(

@@ -17,9 +17,9 @@ export type KafkaLinkOptions = {
 
 export type KafkaLink = Service & {
   /** The one shared producer; null until Kafka was reached. */
-  producer(): Producer | null
+  readonly producer: () => Producer | null
   /** True while Kafka answers, and `mesh.versions` has been read to its end. */
-  state(): { readonly reachable: boolean; readonly caughtUp: boolean; readonly error: string | null }
+  readonly state: () => { readonly reachable: boolean; readonly caughtUp: boolean; readonly error: string | null }
 }
 
 const PROBE_MS = 5000

@@ -14,9 +14,9 @@ export type StreamDirectoryOptions = {
 
 export type LoadedDirectory = StreamDirectory & {
   /** Takes a new state of `mesh.versions`; resolves when its bundles are loaded or have failed (those are tried again). */
-  update(versions: ReadonlyMap<string, StreamVersions>): Promise<void>
-  state(): { readonly caughtUp: boolean; readonly failing: Readonly<Record<string, string>> }
-  stop(): Promise<void>
+  readonly update: (versions: ReadonlyMap<string, StreamVersions>) => Promise<void>
+  readonly state: () => { readonly caughtUp: boolean; readonly failing: Readonly<Record<string, string>> }
+  readonly stop: () => Promise<void>
 }
 
 /**
@@ -40,7 +40,7 @@ export function createStreamDirectory(options: StreamDirectoryOptions): LoadedDi
     await Promise.all([...versions.values()].map(load))
     caughtUp = true
     clearTimeout(retry)
-    if (failing.size > 0 && !stopped) retry = setTimeout(refreshNext, options.retryMs)
+    if (failing.size > 0 && !stopped) retry = setTimeout(() => void refreshNext(), options.retryMs)
   }
 
   async function load(state: StreamVersions): Promise<void> {

@@ -4,11 +4,11 @@
  */
 export type Admission = {
   /** Takes bytes on, or says no and closes the door. An idle door takes one request of any size. */
-  enter(bytes: number): boolean
+  readonly enter: (bytes: number) => boolean
   /** Gives bytes back that were taken on. */
-  leave(bytes: number): void
-  inFlightBytes(): number
-  isOpen(): boolean
+  readonly leave: (bytes: number) => void
+  readonly inFlightBytes: () => number
+  readonly isOpen: () => boolean
 }
 
 export function createAdmission(highBytes: number): Admission {

@@ -20,7 +20,8 @@ export function compileEventCheck(rawSchema: Readonly<Record<string, unknown>>):
 
 function compile(rawSchema: Readonly<Record<string, unknown>>): ValidateFunction {
   const options = { strict: false, allErrors: false, validateFormats: true }
-  const isDraft7 = String(rawSchema['$schema'] ?? '').includes('draft-07')
+  const dialect = rawSchema['$schema']
+  const isDraft7 = typeof dialect === 'string' && dialect.includes('draft-07')
   const ajv = isDraft7 ? new Ajv(options) : new Ajv2020(options)
   addFormats.default(ajv as Ajv)
   try {

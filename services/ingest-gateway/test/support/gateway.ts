@@ -19,7 +19,7 @@ import { createGatewayTelemetry } from '../../src/telemetry.ts'
 
 export const API_KEY = 'k-1'
 export const WEBHOOK_SECRET = 'shared-secret'
-export const RECEIVED_AT = Date.UTC(2026, 0, 2, 3, 4, 5)
+export const RECEIVED_AT: number = Date.UTC(2026, 0, 2, 3, 4, 5)
 
 export const RAW_SCHEMA: Readonly<Record<string, unknown>> = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',

@@ -64,7 +64,7 @@ describe('when Kafka does not acknowledge', () => {
         ? new MeshError('MESH_KAFKA_RECORD_TOO_LARGE', 'too large')
         : null,
     )
-    const payload = `[1,${big},${Array.from({ length: 12 }, (_, n) => n)}]`
+    const payload = `[1,${big},${Array.from({ length: 12 }, (_, n) => n).join(',')}]`
     const reply = await app.inject({ method: 'POST', url: URL, headers: JSON_TYPE, payload })
     expect(reply.statusCode).toBe(207)
     expect(reply.json().receipts[1]).toMatchObject({ status: 'rejected', code: 'MESH_KAFKA_RECORD_TOO_LARGE' })
