@@ -1,4 +1,5 @@
 import { describeError, isMeshError } from '@mesh/shared/core/errors'
+import { withLocalSecrets } from './secrets.ts'
 import { type StackOptions, startStack } from './stack.ts'
 
 /**
@@ -19,7 +20,7 @@ async function runDaemon(options: StackOptions): Promise<number> {
   try {
     const stack = await startStack({
       ...options,
-      env: process.env,
+      env: withLocalSecrets(options.stateDir, process.env),
       signal: abort.signal,
       onProgress: (progress) => {
         log(`${progress.name} ${progress.text}`)
