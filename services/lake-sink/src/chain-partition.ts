@@ -61,10 +61,7 @@ export function createChainPartition(options: ChainPartitionOptions): PartitionH
     await flush('schema')
   }
 
-  async function readEntry(
-    batch: RecordBatch,
-    record: RecordBatch['records'][number],
-  ): ReturnType<EntrySource['read']> {
+  async function readEntry(batch: RecordBatch, record: KafkaRecord): Promise<Entry> {
     try {
       return await source.read(record)
     } catch (cause) {

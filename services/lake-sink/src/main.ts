@@ -30,7 +30,7 @@ await runService({
       budget,
       now: () => performance.now(),
       newId: randomUUID,
-      telemetry: createLakeSinkTelemetry(telemetry, logger, budget.held),
+      telemetry: createLakeSinkTelemetry(telemetry, logger, () => budget.held()),
       logger,
       fatal,
     })
@@ -45,7 +45,7 @@ await runService({
       host: config.httpHost,
       port: config.httpPort,
       telemetry,
-      readiness: sink.readiness,
+      readiness: () => sink.readiness(),
     })
     return [clients, http, sink]
   },
