@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { uuidV7 } from '@mesh/shared/core/uuid-v7'
-import { openKafka } from '@mesh/shared/kafka/open-kafka'
+import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
 import { runService } from '@mesh/shared/runtime/service'
@@ -25,7 +25,7 @@ await runService({
     const admission = createAdmission(config.maxInFlightBytes)
     const telemetry = createGatewayTelemetry(metrics, logger, admission.inFlightBytes)
     const store = openObjectStore(lakeLocation(config))
-    const kafka = openKafka({ brokers: config.kafkaBrokers, clientId: 'ingest-gateway' })
+    const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-ingest-gateway' })
     const directory = createStreamDirectory({
       getBundle: (hash) => getBundle(store, hash),
       onLoaded: telemetry.streamLoaded,
