@@ -7,6 +7,8 @@ import { isAlive, markOf, type ProcessMark, writeJson } from './state.ts'
 
 const LARGEST_LOG = 10 * 1024 * 1024
 const PROBE_INTERVAL_MS = 50
+/** Lines of a log in an error: enough for a stack trace and the message above it. */
+export const SHOWN_LINES = 24
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -145,7 +147,7 @@ function cancelled(spec: ChildSpec): MeshError {
 }
 
 function childFailed(spec: ChildSpec, what: string): MeshError {
-  const lines = lastLines(spec.logFile, 12)
+  const lines = lastLines(spec.logFile, SHOWN_LINES)
   return new MeshError('MESH_STACK_CHILD_FAILED', `${spec.name} ${what}${lines ? `; its last lines:\n${lines}` : ''}`, {
     place: spec.logFile,
   })

@@ -1,6 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isMeshError, MeshError } from '@mesh/shared/core/errors'
-import { type ChildExit, type ChildSpec, describe, lastLines, type ManagedChild, startChild } from './process.ts'
+import {
+  type ChildExit,
+  type ChildSpec,
+  describe,
+  lastLines,
+  type ManagedChild,
+  SHOWN_LINES,
+  startChild,
+} from './process.ts'
 
 const FIRST_BACKOFF_MS = 200
 const LONGEST_BACKOFF_MS = 10_000
@@ -112,7 +120,7 @@ export function createSupervisor(hooks: SupervisorHooks = {}): Supervisor {
     try {
       entry.running = await startChild(entry.child.spec, abort.signal)
     } catch (error) {
-      change(entry, entry.state === 'restarting' ? 'restarting' : 'failed')
+      if (entry.state !== 'restarting') change(entry, abort.signal.aborted ? 'stopped' : 'failed')
       throw error
     }
     change(entry, 'running')
@@ -126,7 +134,7 @@ export function createSupervisor(hooks: SupervisorHooks = {}): Supervisor {
     entry.running = undefined
     if (stopping || entry.replacing) return
     const { spec, restarts } = entry.child
-    hooks.onDeath?.({ name: spec.name, exit, lastLines: lastLines(spec.logFile, 12), willRestart: restarts })
+    hooks.onDeath?.({ name: spec.name, exit, lastLines: lastLines(spec.logFile, SHOWN_LINES), willRestart: restarts })
     if (restarts) await revive(entry, Date.now() - startedAt)
     else fail(entry, exit)
   }
@@ -150,7 +158,7 @@ export function createSupervisor(hooks: SupervisorHooks = {}): Supervisor {
 
   function fail(entry: Entry, exit: ChildExit): void {
     const { spec } = entry.child
-    const lines = lastLines(spec.logFile, 12)
+    const lines = lastLines(spec.logFile, SHOWN_LINES)
     failure = new MeshError(
       'MESH_STACK_CHILD_FAILED',
       `${spec.name} ended (${describe(exit)})${lines ? `; its last lines:\n${lines}` : ''}`,
