@@ -163,6 +163,28 @@ describe('assignment', () => {
     expect(world.events.map(({ counts }) => counts.hole)).toContain(5)
   })
 
+  it('shares the booking of a hole with another process that saw another log start', async () => {
+    for (const starts of [
+      [5, 8],
+      [8, 5],
+    ]) {
+      const world = createWorld(rawRecords(12))
+      await runProcess({ ...world, highWatermark: 3 }, { task: BRONZE_TASK })
+      const processes = starts.map((logStartOffset) =>
+        startProcess({ ...world, logStartOffset }, { task: BRONZE_TASK }),
+      )
+      const assigned = await Promise.all(processes.map((process) => process.assign()))
+      expect(Math.max(...assigned.map(({ position }) => position))).toBe(8)
+      for (const process of processes.reverse()) {
+        while (await process.step());
+        await process.close()
+      }
+      const { footers, offsets } = await readBronze(world)
+      expect(footers.at(-1)).toMatchObject({ nextOffset: 12, counts: { ok: 7, hole: 5 } })
+      expect(offsets).toEqual([0, 1, 2, 8, 9, 10, 11])
+    }
+  })
+
   it('announces the last object again and commits it again', async () => {
     const world = createWorld(rawRecords(6))
     await runProcess(world, { task: BRONZE_TASK, limits: LARGE })
