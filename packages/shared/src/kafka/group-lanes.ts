@@ -1,0 +1,197 @@
+import { MeshError } from '../core/errors.ts'
+import type { RecordBatch } from '../core/record.ts'
+import type { AssignedPartition, Assignment, GroupConsumerOptions, PartitionHandler, Progress } from './port.ts'
+
+/** What the loop asks of a client, whichever it is. */
+export type GroupClient = {
+  /** Facts of assigned partitions: committed offset, log start, high watermark, topic id. */
+  describe(partitions: readonly TopicPartition[]): Promise<AssignedPartition[]>
+  /** Resolves false when the group no longer accepts commits of this member's generation. */
+  commit(topic: string, partition: number, progress: Progress): Promise<boolean>
+  seek(topic: string, partition: number, offset: number): void
+  pause(topic: string, partition: number): void
+  resume(topic: string, partition: number): void
+}
+
+export type TopicPartition = { readonly topic: string; readonly partition: number }
+
+type Lane = TopicPartition & {
+  readonly topicId: string
+  position: number
+  handler: PartitionHandler | null
+  /** Set for good when the partition leaves or the loop fails: nothing of this lane is committed any more. */
+  closed: boolean
+  /** The user's wish. */
+  paused: boolean
+  tickDue: boolean
+  /** Work of the lane, one piece after another. */
+  tail: Promise<void>
+}
+
+export type GroupLanes = {
+  /** A new generation: lanes of the former one end, every assigned partition gets a new one. */
+  assigned(partitions: readonly TopicPartition[]): void
+  /** Takes a batch, or ignores and re-seeks when it does not start at the lane's position. False: not taken. */
+  deliver(batch: Omit<RecordBatch, 'topicId'>): Promise<boolean>
+  pause(topic: string, partition: number): void
+  resume(topic: string, partition: number): void
+  positions(): ReadonlyMap<string, number>
+  /** Drains handlers and commits what they return. */
+  stop(): Promise<void>
+  fail(error: unknown): void
+}
+
+const MAX_METADATA_BYTES = 4096
+const DEFAULT_TICK_MS = 100
+
+/**
+ * The consuming loop, written once for every client: assign, process, commit as the last line. Work of one partition never
+ * overlaps, results of a former generation are not committed, and after a failure nothing is.
+ */
+export function createGroupLanes(options: GroupConsumerOptions, client: GroupClient): GroupLanes {
+  const lanes = new Map<string, Lane>()
+  let failed = false
+  let stopping = false
+  let ending: Promise<unknown> = Promise.resolve()
+  const timer = setInterval(markTicks, options.tickMs ?? DEFAULT_TICK_MS).unref()
+
+  function fail(error: unknown): void {
+    if (failed) return
+    failed = true
+    clearInterval(timer)
+    for (const lane of lanes.values()) lane.closed = true
+    options.onFatal(error)
+  }
+
+  function assigned(partitions: readonly TopicPartition[]): void {
+    const former = [...lanes.values()]
+    lanes.clear()
+    for (const lane of former) lane.closed = true
+    // What is in flight may still be writing: the same partition starts again only after it has ended.
+    const ended = Promise.all([ending, ...former.map(revoke)])
+    ending = ended
+    for (const { topic, partition } of partitions) client.pause(topic, partition)
+    ended.then(() => open(partitions)).catch(fail)
+  }
+
+  async function revoke(lane: Lane): Promise<void> {
+    await lane.tail
+    await lane.handler?.close?.('revoked')
+  }
+
+  async function open(partitions: readonly TopicPartition[]): Promise<void> {
+    if (failed || stopping) return
+    const described = await client.describe(partitions)
+    await Promise.all(described.map(openLane))
+  }
+
+  async function openLane(assignedPartition: AssignedPartition): Promise<void> {
+    const { topic, partition, topicId } = assignedPartition
+    const lane: Lane = {
+      topic,
+      partition,
+      topicId,
+      position: -1,
+      handler: null,
+      closed: false,
+      paused: false,
+      tickDue: false,
+      tail: Promise.resolve(),
+    }
+    lanes.set(laneKey(topic, partition), lane)
+    lane.tail = options.assign(assignedPartition).then((assignment: Assignment) => {
+      lane.handler = assignment.handler
+      lane.position = assignment.position
+      lane.paused = assignment.paused ?? false
+      if (lane.closed) return
+      client.seek(topic, partition, lane.position)
+      if (!lane.paused) client.resume(topic, partition)
+    })
+    await lane.tail
+  }
+
+  async function deliver(batch: Omit<RecordBatch, 'topicId'>): Promise<boolean> {
+    const lane = lanes.get(laneKey(batch.topic, batch.partition))
+    if (!lane || lane.closed || lane.paused || lane.handler === null) return false
+    if (batch.firstOffset !== lane.position) {
+      client.seek(batch.topic, batch.partition, lane.position)
+      return false
+    }
+    await enqueue(lane, async (handler) => {
+      const progress = await handler.process({ ...batch, topicId: lane.topicId })
+      lane.position = batch.nextOffset
+      return progress
+    })
+    return !lane.closed
+  }
+
+  function markTicks(): void {
+    for (const lane of lanes.values()) {
+      if (lane.tickDue || lane.closed || !lane.handler?.tick) continue
+      lane.tickDue = true
+      void enqueue(lane, (handler) => {
+        lane.tickDue = false
+        return handler.tick!()
+      })
+    }
+  }
+
+  function enqueue(lane: Lane, work: (handler: PartitionHandler) => Promise<Progress | null>): Promise<void> {
+    lane.tail = lane.tail.then(async () => {
+      if (lane.closed || lane.handler === null) return
+      try {
+        await settle(lane, lane.handler, await work(lane.handler))
+      } catch (error) {
+        lane.closed = true
+        fail(error)
+      }
+    })
+    return lane.tail
+  }
+
+  async function settle(lane: Lane, handler: PartitionHandler, progress: Progress | null): Promise<void> {
+    if (progress === null || lane.closed) return
+    if (Buffer.byteLength(progress.metadata) > MAX_METADATA_BYTES) {
+      throw new MeshError('MESH_INTERNAL', `offset metadata is longer than the broker's ${MAX_METADATA_BYTES} bytes`, {
+        place: `${lane.topic}/${lane.partition}`,
+      })
+    }
+    if (await client.commit(lane.topic, lane.partition, progress)) await handler.committed?.(progress)
+    else lane.closed = true
+  }
+
+  async function closeLane(lane: Lane): Promise<void> {
+    await enqueue(lane, async (handler) => (await handler.close?.('stopping')) ?? null)
+    lane.closed = true
+  }
+
+  return {
+    assigned,
+    deliver,
+    fail,
+    pause(topic, partition) {
+      const lane = lanes.get(laneKey(topic, partition))
+      if (lane) lane.paused = true
+      client.pause(topic, partition)
+    },
+    resume(topic, partition) {
+      const lane = lanes.get(laneKey(topic, partition))
+      if (!lane) return
+      lane.paused = false
+      client.seek(topic, partition, lane.position)
+      client.resume(topic, partition)
+    },
+    positions: () =>
+      new Map([...lanes].filter(([, lane]) => lane.position >= 0).map(([key, lane]) => [key, lane.position])),
+    async stop() {
+      stopping = true
+      clearInterval(timer)
+      await ending.catch(() => undefined)
+      await Promise.all([...lanes.values()].map(closeLane))
+    },
+  }
+}
+
+function laneKey(topic: string, partition: number): string {
+  return `${topic}/${partition}`
+}

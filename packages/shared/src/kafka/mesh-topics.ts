@@ -1,0 +1,63 @@
+import type { Contract } from '../core/contract.ts'
+import {
+  COMMITS_TOPIC,
+  deadLetterTopic,
+  REPLAYS_TOPIC,
+  rawTopic,
+  refinedTopic,
+  replayTopic,
+  VERSIONS_TOPIC,
+} from '../core/topics.ts'
+import type { TopicSpec } from './port.ts'
+
+const MAX_MESSAGE_BYTES = '4194304'
+const KEEP = '-1'
+/** A reader that is a day behind still sees every record of a compacted topic, and `verify` can count them. */
+const MIN_COMPACTION_LAG_MS = '86400000'
+const COMMON: Readonly<Record<string, string>> = {
+  'max.message.bytes': MAX_MESSAGE_BYTES,
+  'message.timestamp.type': 'CreateTime',
+}
+
+/** The mesh's own topics: one partition each, so that their order is total. */
+export function meshTopics(): TopicSpec[] {
+  const compact = { ...COMMON, 'cleanup.policy': 'compact' }
+  return [
+    { name: COMMITS_TOPIC, partitions: 1, config: { ...COMMON, 'cleanup.policy': 'delete', 'retention.ms': KEEP } },
+    { name: VERSIONS_TOPIC, partitions: 1, config: compact },
+    { name: REPLAYS_TOPIC, partitions: 1, config: compact },
+  ]
+}
+
+export function rawTopicSpec(contract: Contract): TopicSpec {
+  const { partitions, retentionMs } = contract.raw
+  return {
+    name: rawTopic(contract.name),
+    partitions,
+    config: { ...COMMON, 'cleanup.policy': 'delete', 'retention.ms': String(retentionMs) },
+  }
+}
+
+export function deadLetterTopicSpec(contract: Contract): TopicSpec {
+  const { partitions, retentionMs } = contract.raw
+  return {
+    name: deadLetterTopic(contract.name),
+    partitions,
+    config: { ...COMMON, 'cleanup.policy': 'delete', 'retention.ms': String(retentionMs) },
+  }
+}
+
+/** A candidate's topic keeps everything until cutover. */
+export function refinedTopicSpec(contract: Contract, version: number, candidate: boolean): TopicSpec {
+  const { cleanup, retentionMs } = contract.refine
+  const config =
+    cleanup === 'compact'
+      ? { ...COMMON, 'cleanup.policy': 'compact', 'min.compaction.lag.ms': MIN_COMPACTION_LAG_MS }
+      : { ...COMMON, 'cleanup.policy': 'delete', 'retention.ms': candidate ? KEEP : String(retentionMs) }
+  return { name: refinedTopic(contract.name, version), partitions: contract.raw.partitions, config }
+}
+
+export function replayTopicSpec(contract: Contract, job: string): TopicSpec {
+  const config = { ...COMMON, 'cleanup.policy': 'delete', 'retention.ms': KEEP }
+  return { name: replayTopic(contract.name, job), partitions: contract.raw.partitions, config }
+}
