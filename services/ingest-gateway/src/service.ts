@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { isMeshError, MeshError } from '@mesh/shared/core/errors'
 import { header, type RecordHeader } from '@mesh/shared/core/record'
 import type { Admission, Lease } from './core/admission.ts'
@@ -52,6 +53,10 @@ export type IngestGatewayOptions = {
 /** Memory of one event besides its bytes: record, headers, receipt. */
 const EVENT_OVERHEAD_BYTES = 2048
 
+/** A large batch lets other requests and health checks run this often. */
+const TURN_MS = 10
+
+type Built = { readonly built: readonly BuiltRecord[]; readonly rejected: readonly EventOutcome[] }
 type Accepting = {
   readonly stream: IngestStream
   readonly principal: string
@@ -133,7 +138,7 @@ export function createIngestGateway(options: IngestGatewayOptions): IngestGatewa
   async function accept(accepting: Accepting): Promise<Answer> {
     const { stream, list, lease } = accepting
     if (!lease.grow(list.events.length * EVENT_OVERHEAD_BYTES)) throw overloaded()
-    const { built, rejected } = buildAll(accepting)
+    const { built, rejected } = await buildAll(accepting)
     if (built.length === 0) {
       lease.release()
       return settle(accepting, rejected)
@@ -151,15 +156,17 @@ export function createIngestGateway(options: IngestGatewayOptions): IngestGatewa
     )
   }
 
-  function buildAll({ stream, list, attributes, idFor, kept }: Accepting): {
-    built: BuiltRecord[]
-    rejected: EventOutcome[]
-  } {
+  async function buildAll({ stream, list, attributes, idFor, kept }: Accepting): Promise<Built> {
     const { contract, partitions, check } = stream
     const context: RecordContext = { contract, partitions, check, attributes, idFor, kept, receivedAt: options.now() }
     const built: BuiltRecord[] = []
     const rejected: EventOutcome[] = []
+    let turnBegan = performance.now()
     for (const event of list.events) {
+      if (performance.now() - turnBegan > TURN_MS) {
+        await setImmediate()
+        turnBegan = performance.now()
+      }
       try {
         if (event.error) throw event.error
         const record = buildRecord(event.index, event.bytes, context)

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { loadConfig } from '@mesh/shared/runtime/config'
+import { type ConfigSchema, loadConfig } from '@mesh/shared/runtime/config'
 import { describe, expect, test, vi } from 'vitest'
 import { CONFIG, CONFIG_PREFIX, checkConfig, lakeLocation, readSecret } from '../../src/config.ts'
 
@@ -26,7 +26,8 @@ describe('settings', () => {
   })
 
   test("the README lists every setting of the service's own with its default", () => {
-    for (const setting of Object.values(CONFIG).filter((s) => s.env.startsWith(CONFIG_PREFIX))) {
+    const own = Object.values(CONFIG as ConfigSchema).filter((setting) => setting.env.startsWith(CONFIG_PREFIX))
+    for (const setting of own) {
       const shown = setting.kind === 'integer' ? `| ${setting.default} |` : '|'
       expect(README).toMatch(new RegExp(`\\| \`${setting.env}\` ${shown.replaceAll('|', '\\|')}`))
     }
