@@ -41,7 +41,6 @@ export const ERRORS = {
     status: 409,
     hint: 'A live version keeps this value: build a new version with `mesh replay`, or keep the old value.',
   },
-  MESH_BUNDLE_UNKNOWN: { status: 404, hint: 'Check the hash; `mesh streams apply` puts a bundle before it binds it.' },
   MESH_STREAM_NO_INGEST: {
     status: 404,
     hint: 'The stream does not declare this kind of ingest; add it under `ingest:` and apply.',

@@ -1,0 +1,159 @@
+import { isMeshError, MeshError } from '@mesh/shared/core/errors'
+import type { BindResponse, PlanResponse } from '@mesh/shared/core/replay-api'
+import { rawTopic, refinedTopic, versionTable } from '@mesh/shared/core/topics'
+import { liveVersion, newestBundle, type StreamVersions } from '@mesh/shared/core/versions'
+import type { TopicSpec } from '@mesh/shared/kafka/port'
+import type { Bundle, SchemaRegistry } from '@mesh/shared/schema/port'
+import { changedParts, refusedForLive } from './contract-changes.ts'
+import type { Bundles, Clock, Topics, VersionsStore } from './ports.ts'
+import { rfc3339 } from './ports.ts'
+import { createSequencer } from './sequencer.ts'
+import { streamTopics } from './topic-specs.ts'
+import { firstBinding, nextBinding, type UnboundBundle } from './versions-transitions.ts'
+
+export type BinderPorts = {
+  readonly bundles: Bundles
+  readonly topics: Topics
+  readonly registry: SchemaRegistry
+  readonly versions: VersionsStore
+  readonly clock: Clock
+}
+
+export type Binder = {
+  /** What binding would do; changes nothing. */
+  plan(stream: string, hash: string): Promise<PlanResponse>
+  /** Topics, then schema, then the record: each step may be repeated, so a call after a crash finishes the one before. */
+  bind(stream: string, hash: string): Promise<BindResponse>
+}
+
+/** What is there and what stands in the way. */
+type Inspection = {
+  readonly bundle: Bundle
+  readonly state: StreamVersions | null
+  readonly specs: readonly TopicSpec[]
+  readonly existing: ReadonlyMap<string, string>
+  readonly changes: readonly string[]
+  readonly problems: readonly MeshError[]
+}
+
+export function createBinder(ports: BinderPorts): Binder {
+  const { bundles, topics, registry, versions, clock } = ports
+  const inSequence = createSequencer()
+
+  async function inspect(stream: string, hash: string): Promise<Inspection> {
+    const bundle = await bundles.load(hash)
+    const { contract } = bundle
+    const problems: MeshError[] = []
+    if (contract.name !== stream) {
+      throw new MeshError('MESH_CONTRACT_INVALID', `bundle ${hash} is of stream ${contract.name}, not of ${stream}`)
+    }
+    for (const join of contract.refine.joins) {
+      if (versions.get(join.stream)) continue
+      problems.push(
+        new MeshError('MESH_STREAM_JOIN_UNKNOWN', `${stream} joins ${join.stream}, a stream that is not applied`),
+      )
+    }
+    const state = versions.get(stream)
+    const before = state && (await bundles.load(newestBundle(liveVersion(state)).hash)).contract
+    if (before) problems.push(...refusedForLive(before, contract))
+    const specs = streamTopics(contract, state?.live ?? 1)
+    const existing = await topics.ids(specs.map((spec) => spec.name))
+    const counts = await Promise.all(
+      [...existing.keys()].map(async (name) => [name, await topics.partitionCount(name)]),
+    )
+    for (const [name, count] of counts) {
+      if (count === contract.raw.partitions || problems.some((p) => p.code === 'MESH_STREAM_NEEDS_RAW')) continue
+      problems.push(
+        new MeshError('MESH_STREAM_NEEDS_RAW', `${name} has ${count} partitions, not ${contract.raw.partitions}`),
+      )
+    }
+    if (state && existing.get(rawTopic(stream)) !== state.rawTopicId) {
+      problems.push(
+        new MeshError('MESH_KAFKA_TOPIC_RECREATED', `${rawTopic(stream)} is not the topic that was applied`, {
+          place: rawTopic(stream),
+        }),
+      )
+    }
+    return { bundle, state, specs, existing, changes: before ? changedParts(before, contract) : [], problems }
+  }
+
+  async function plan(stream: string, hash: string): Promise<PlanResponse> {
+    const { bundle, state, specs, existing, changes, problems } = await inspect(stream, hash)
+    const live = state?.live ?? 1
+    const bound = state && newestBundle(liveVersion(state)).hash
+    const subject = subjectOf(stream, live)
+    const compatibility = await registry.checkCompatible(subject, bundle.refinedAvsc)
+    const all = [...problems]
+    if (!compatibility.compatible) {
+      all.push(new MeshError('MESH_SCHEMA_INCOMPATIBLE', `${subject}: ${compatibility.reasons.join('; ')}`))
+    }
+    const { table } = bundle.contract.warehouse
+    return {
+      stream,
+      bundle: hash,
+      action: all.length > 0 ? 'refused' : bound === null ? 'create' : bound === hash ? 'unchanged' : 'update',
+      topics: specs.map(({ name, partitions }) => ({ name, partitions, exists: existing.has(name) })),
+      schema: { subject, ...compatibility },
+      tables: [versionTable(table, live), table],
+      state: state && {
+        live,
+        epoch: state.epoch,
+        bundle: bound ?? '',
+        candidate: state.versions.find((v) => v.status === 'candidate')?.version ?? null,
+      },
+      changes,
+      problems: all.map(({ code, message }) => ({ code, message })),
+    }
+  }
+
+  async function bind(stream: string, hash: string): Promise<BindResponse> {
+    const { bundle, state, specs, problems } = await inspect(stream, hash)
+    if (problems[0]) throw problems[0]
+    if (state && newestBundle(liveVersion(state)).hash === hash) return answer(state, hash, false, [])
+    const live = state?.live ?? 1
+    // The registry is asked before any topic is made, so that a refused schema leaves nothing behind.
+    const schemaId = await registerSchema(registry, subjectOf(stream, live), bundle.refinedAvsc)
+    const created = state ? [] : await topics.ensure(specs)
+    const unbound = unboundBundle(bundle, schemaId)
+    const rawTopicId = (await topics.ids([rawTopic(stream)])).get(rawTopic(stream))
+    if (!rawTopicId)
+      throw new MeshError('MESH_KAFKA_UNAVAILABLE', `${rawTopic(stream)} is not shown after its creation`)
+    const from = (await topics.offsets(rawTopic(stream))).map((partition) => partition.highWatermark)
+    const at = rfc3339(clock.now())
+    const written = await versions.update(stream, (current) =>
+      current
+        ? nextBinding(current, unbound, { from, at })
+        : firstBinding({ stream, rawTopicId, partitions: bundle.contract.raw.partitions, bundle: unbound, at }),
+    )
+    return answer(written, hash, true, created)
+  }
+
+  return { plan, bind: (stream, hash) => inSequence(() => bind(stream, hash)) }
+}
+
+/** TopicNameStrategy. */
+export const subjectOf = (stream: string, version: number): string => `${refinedTopic(stream, version)}-value`
+
+export function unboundBundle(bundle: Bundle, schemaId: number): UnboundBundle {
+  return { hash: bundle.hash, codeHash: bundle.codeHash, contractHash: bundle.contractHash, schemaId }
+}
+
+/** Names the subject when the registry refuses. */
+export async function registerSchema(registry: SchemaRegistry, subject: string, avsc: string): Promise<number> {
+  try {
+    return await registry.register(subject, avsc)
+  } catch (error) {
+    if (!isMeshError(error) || error.place) throw error
+    throw new MeshError(error.code, error.message, { cause: error.cause, place: subject })
+  }
+}
+
+function answer(
+  versions: StreamVersions,
+  bundle: string,
+  changed: boolean,
+  createdTopics: readonly string[],
+): BindResponse {
+  const { stream, live, epoch } = versions
+  return { stream, changed, bundle, version: live, epoch, createdTopics, versions }
+}
