@@ -209,7 +209,7 @@ describe('the Avro bytes', () => {
     const type = avsc.Type.forSchema(JSON.parse(schema) as avsc.Schema)
     const codec = codecOf(schema)
     for (let i = 0; i < 500; i++) {
-      const value = type.random() as Record<string, unknown>
+      const value = type.random() as unknown as Record<string, unknown>
       const framed = codec.encode(1, schema, value)
       expect(Buffer.from(framePayload(framed)).equals(type.toBuffer(value))).toBe(true)
       expect((await codec.decode(framed)).record).toEqual(type.fromBuffer(type.toBuffer(value)))
