@@ -4,14 +4,21 @@ import { describeError, isMeshError } from '@mesh/shared/core/errors'
 import { findCommand, type OptionValue, type ParsedArguments, parseCommandLine } from './arguments.ts'
 import type { Command, CommandContext } from './command.ts'
 import { down } from './commands/down.ts'
+import { post } from './commands/post.ts'
+import { replay } from './commands/replay.ts'
+import { sql } from './commands/sql.ts'
+import { start } from './commands/start.ts'
 import { status } from './commands/status.ts'
+import { streams } from './commands/streams.ts'
+import { tail } from './commands/tail.ts'
 import { up } from './commands/up.ts'
+import { verify } from './commands/verify.ts'
 import { findProject } from './project-folder.ts'
 import type { Environment } from './stack/process.ts'
 import { renderHelp, renderOverview } from './usage.ts'
 
 /** In the order of `mesh --help`. */
-const COMMANDS: readonly Command[] = [up, down, status]
+const COMMANDS: readonly Command[] = [start, up, down, status, streams, post, tail, sql, verify, replay]
 
 process.exitCode = await main(process.argv.slice(2), process.env)
 

@@ -1,0 +1,98 @@
+import type { StackAddresses } from '../stack/environment.ts'
+import { renderColumns } from '../table.ts'
+import { renderBooks } from '../verify/render.ts'
+import type { DemoResult } from './run-demo.ts'
+
+/** What arrived at every layer, as a person reads it. */
+export function renderReport(result: DemoResult, addresses: StackAddresses): string {
+  const receipts = Object.entries(result.receipts)
+  return [
+    '',
+    heading('Receipts: what the gateway answered, once Kafka had each event (acks=all)'),
+    renderColumns(
+      receipts.map(([stream, all]) => {
+        const last = all.at(-1)
+        return [
+          `  ${stream}`,
+          `${all.length} accepted`,
+          last ? `last: ${last.eventId} → ${last.topic} partition ${last.partition} offset ${last.offset}` : '',
+        ]
+      }),
+    ),
+    ...result.rejected
+      .slice(0, 10)
+      .map((receipt) => `  REJECTED ${receipt.code ?? receipt.status}: ${receipt.message ?? ''}`),
+    '',
+    heading('Refined record (Avro, decoded)'),
+    result.refined
+      ? `  ${result.refined.topic} partition ${result.refined.partition} offset ${result.refined.offset}, mesh-src ${result.refined.meshSrc}`
+      : '  MISSING',
+    fields(result.refined?.record),
+    '',
+    heading('Bronze: the same event as received, read back from Parquet'),
+    fields(result.samples.bronze),
+    '',
+    heading('Silver: typed, deduplicated, read back from Parquet'),
+    fields(result.samples.silver),
+    '',
+    heading('Warehouse: its row in the landing table'),
+    fields(result.samples.landing),
+    '',
+    heading('This run, layer by layer'),
+    renderColumns([
+      ['  stream', 'layer', 'expected', 'found'],
+      ...result.layers.map(({ stream, layer, expected, found }) => [
+        `  ${stream}`,
+        layer,
+        String(expected),
+        `${found}${found === expected ? '' : '  MISSING'}`,
+      ]),
+    ]),
+    '',
+    heading('Reconciliation'),
+    indent(renderBooks(result.books)),
+    '',
+    heading('Where it is'),
+    renderColumns([
+      ['  status page', addresses.services['console'] ?? ''],
+      ['  gateway', `${addresses.services['ingest-gateway'] ?? ''} (API: /openapi.json)`],
+      ['  replayer', addresses.services['replayer'] ?? ''],
+      ['  Kafka', addresses.kafkaBrokers],
+      ['  registry', addresses.registryUrl],
+      ['  lake', addresses.lakeUrl],
+      [
+        '  warehouse',
+        `${addresses.warehouseUrl} (try: npx mesh sql "select origin, count(*) n, avg(delay) from FLIGHTS group by 1 order by n desc limit 5")`,
+      ],
+    ]),
+    '',
+  ].join('\n')
+}
+
+function heading(text: string): string {
+  return `── ${text}`
+}
+
+function fields(row: unknown): string {
+  if (row === null || row === undefined) return '  MISSING'
+  return renderColumns(
+    Object.entries(row as Record<string, unknown>).map(([name, value]) => [`  ${name}`, shorten(value)]),
+  )
+}
+
+const LONGEST = 110
+
+function shorten(value: unknown): string {
+  const text =
+    typeof value === 'string'
+      ? value
+      : (JSON.stringify(value, (_k, v: unknown) => (typeof v === 'bigint' ? v.toString() : v)) ?? 'null')
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text
+}
+
+function indent(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => `  ${line}`)
+    .join('\n')
+}
