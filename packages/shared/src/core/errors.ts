@@ -166,7 +166,7 @@ export const ERRORS = {
   },
   MESH_STACK_JAVA_MISSING: {
     status: 500,
-    hint: 'Install a JDK 21 or newer (e.g. `apt install openjdk-21-jdk-headless`, `brew install openjdk`) or set JAVA_HOME.',
+    hint: 'Install a JDK 21 or newer (Eclipse Temurin, the openjdk packages of your system, `brew install openjdk`) or set JAVA_HOME.',
   },
   MESH_STACK_MAVEN_MISSING: {
     status: 500,
