@@ -1,6 +1,6 @@
-import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG, REGISTRY_CONFIG, STATE_CONFIG } from '@mesh/shared/runtime/config'
+import { COMMON_CONFIG, LAKE_CONFIG, REGISTRY_CONFIG, STATE_CONFIG } from '@mesh/shared/runtime/config'
 
-export const ENRICHER_CONFIG = {
+export const CONFIG = {
   ...COMMON_CONFIG,
   ...REGISTRY_CONFIG,
   ...LAKE_CONFIG,
@@ -31,5 +31,4 @@ export const ENRICHER_CONFIG = {
   },
 } as const
 
-export const ENRICHER_ENV_PREFIX = 'MESH_ENRICHER_'
-export type EnricherConfig = ConfigOf<typeof ENRICHER_CONFIG>
+export const ENV_PREFIX = 'MESH_ENRICHER_'

@@ -1,3 +1,5 @@
+import { header } from '@mesh/shared/core/record'
+import { HEADER } from '@mesh/shared/core/topics'
 import type { BundleBinding } from '@mesh/shared/core/versions'
 import type { ObjectStore } from '@mesh/shared/lake/object-store'
 import { getBundle, loadRefine } from '@mesh/shared/schema/bundle'
@@ -24,6 +26,7 @@ export function createCodeLoader({ store, codec, cacheDir }: CodeLoaderDeps): Co
     const { codeHash, contractHash, contract, refinedAvsc } = bundle
     return {
       codeHash,
+      codeHeader: header(HEADER.code, codeHash),
       contractHash,
       contract,
       refine: await loadRefine(bundle, cacheDir),

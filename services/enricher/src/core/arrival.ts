@@ -45,9 +45,14 @@ function identity(at: Coordinate, record: KafkaRecord, contract: Contract, event
     declared ||
     (record.value === null ? null : eventIdOf(contract, event, record.value)) ||
     `${at.topicId}:${at.partition}:${at.offset}`
-  for (const text of [headerText(record.headers, 'ce_time'), eventTimeOf(contract, event).time]) {
-    const instant = text === null ? null : parseInstant(text)
-    if (instant?.offset) return { eventId, eventTime: text!, eventTimeMs: instant.epochMs }
-  }
-  return { eventId, eventTime: formatInstant(record.timestamp), eventTimeMs: record.timestamp }
+  // The contract's pointer may need a time zone's rules: it is read only where there is no usable header.
+  const time = readTime(headerText(record.headers, 'ce_time')) ?? readTime(eventTimeOf(contract, event).time)
+  return time === null
+    ? { eventId, eventTime: formatInstant(record.timestamp), eventTimeMs: record.timestamp }
+    : { eventId, eventTime: time.text, eventTimeMs: time.epochMs }
+}
+
+function readTime(text: string | null): { text: string; epochMs: number } | null {
+  const instant = text === null ? null : parseInstant(text)
+  return instant?.offset ? { text: text!, epochMs: instant.epochMs } : null
 }

@@ -2,7 +2,7 @@ import type { Outcome, Output, Refine, RefineRecord } from '@mesh/client/refine'
 import type { HashSum } from '@mesh/shared/core/books'
 import type { Contract } from '@mesh/shared/core/contract'
 import { formatInstant } from '@mesh/shared/core/instant'
-import { bytesText, type RecordToSend } from '@mesh/shared/core/record'
+import { bytesText, type RecordHeader, type RecordToSend } from '@mesh/shared/core/record'
 import type { Arrival, Source } from './arrival.ts'
 import { totalBytes } from './emit-plan.ts'
 import type { Published } from './fates.ts'
@@ -13,6 +13,8 @@ import { type OutputValue, refinedRecords } from './refined-record.ts'
 /** The code of one bundle, ready to run. */
 export type RefineCode = {
   readonly codeHash: string
+  /** `mesh-code` with the code hash. */
+  readonly codeHeader: RecordHeader
   readonly contractHash: string
   readonly contract: Contract
   /** Null: the event itself must match refined.avsc. */
@@ -108,7 +110,7 @@ function okFate(
     source: from.source,
     eventId: from.arrival.eventId,
     eventTime: from.arrival.eventTime,
-    codeHash: from.code.codeHash,
+    codeHeader: from.code.codeHeader,
     joins: from.joined.header,
   })
   return { kind: 'ok', records, hash }

@@ -11,7 +11,8 @@ export type RefinedFrom = {
   readonly source: Source
   readonly eventId: string
   readonly eventTime: string
-  readonly codeHash: string
+  /** The `mesh-code` header, made once per bundle. */
+  readonly codeHeader: RecordHeader
   readonly joins: string | null
 }
 
@@ -21,13 +22,13 @@ const FRAME_BYTES = 5
 /** The records of one raw record's outputs, index = position, and the sum of their hashes. */
 export function refinedRecords(
   values: readonly OutputValue[],
-  { source, eventId, eventTime, codeHash, joins }: RefinedFrom,
+  { source, eventId, eventTime, codeHeader, joins }: RefinedFrom,
 ): { records: RecordToSend[]; hash: HashSum } {
   const { at, record } = source
   const shared = ownHeaders(record.headers)
   if (!shared.some((h) => h.name === 'ce_id')) shared.push(header('ce_id', eventId))
   if (!shared.some((h) => h.name === 'ce_time')) shared.push(header('ce_time', eventTime))
-  shared.push(header(HEADER.code, codeHash))
+  shared.push(codeHeader)
   if (joins !== null) shared.push(header(HEADER.joins, joins))
   const records: RecordToSend[] = []
   let hash: HashSum = 0n
@@ -40,7 +41,8 @@ export function refinedRecords(
       partition: at.partition,
       key,
       value,
-      headers: [...shared, header(HEADER.src, formatMeshSrc(src))],
+      // ASCII, and latin1 is the cheaper encoder.
+      headers: [...shared, { name: HEADER.src, value: Buffer.from(formatMeshSrc(src), 'latin1') }],
       timestamp: record.timestamp,
     })
   }

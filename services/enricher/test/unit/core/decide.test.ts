@@ -18,6 +18,7 @@ function encode(record: unknown): Uint8Array {
 
 const codeOf = (refine: Refine | null): RefineCode => ({
   codeHash: 'code-1',
+  codeHeader: header('mesh-code', 'code-1'),
   contractHash: 'contract-1',
   contract: contractOf({}),
   refine,
@@ -111,7 +112,11 @@ describe('deciding a record', () => {
   })
 
   test('no outputs is ok, also after a later record was published', () => {
-    expect(decide(decidable(() => ok<Record<string, unknown>>([]), { passed: true }))).toEqual({ kind: 'ok', records: [], hash: 0n })
+    expect(decide(decidable(() => ok<Record<string, unknown>>([]), { passed: true }))).toEqual({
+      kind: 'ok',
+      records: [],
+      hash: 0n,
+    })
   })
 
   test('without refine.ts the event is the record', () => {

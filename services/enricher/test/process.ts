@@ -1,0 +1,93 @@
+import { enricherGroup, rawTopic } from '@mesh/shared/core/topics'
+import { findVersion, type StreamVersions } from '@mesh/shared/core/versions'
+import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
+import type { KafkaPort } from '@mesh/shared/kafka/port'
+import { vi } from 'vitest'
+import { createCodeLoader } from '../src/adapters/code-loader.ts'
+import { createJoinTables } from '../src/adapters/join-tables.ts'
+import { createRunner, type RunnerDeps } from '../src/runner.ts'
+import type { EnricherTelemetry } from '../src/telemetry.ts'
+import type { World } from './world.ts'
+
+export const SILENT_TELEMETRY: EnricherTelemetry = {
+  decided: () => {},
+  deadLettered: () => {},
+  checkpoint: () => {},
+  restored: () => {},
+}
+
+export type ProcessOptions = {
+  /** What stands between the process and the broker: a place to crash. */
+  readonly kafka?: KafkaPort
+  readonly maxChunkBytes?: number
+  readonly joined?: ReadonlyMap<string, number>
+  readonly version?: number
+}
+
+/** What a process of the service builds, over the world's broker. */
+export async function processDeps(
+  world: World,
+  options: ProcessOptions,
+  onFatal: (e: unknown) => void,
+): Promise<RunnerDeps> {
+  const kafka = options.kafka ?? world.kafka
+  const producer = await kafka.producer()
+  const publisher = createCommitPublisher(producer)
+  return {
+    kafka,
+    producer,
+    publish: (event) => publisher.publish(event),
+    codes: createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir }),
+    tables: createJoinTables({ kafka, codec: world.codec, onFatal }),
+    limits: { maxChunkBytes: options.maxChunkBytes ?? 700_000, maxOutputBytes: 100_000 },
+    pace: { commitIntervalMs: 0, now: () => performance.now() },
+    wallClock: () => '2026-01-01T00:00:00.000Z',
+    telemetry: SILENT_TELEMETRY,
+    onFatal,
+  }
+}
+
+export type Running = { stop(): Promise<void>; readonly fatal: () => unknown }
+
+export async function runStream(world: World, state: StreamVersions, options: ProcessOptions = {}): Promise<Running> {
+  let fatal: unknown = null
+  const deps = await processDeps(world, options, (error) => {
+    fatal ??= error
+  })
+  const version = findVersion(state, options.version ?? state.live)!
+  const runner = createRunner(deps, { state, version, joined: options.joined ?? new Map() })
+  await runner.start()
+  return { stop: () => runner.stop(), fatal: () => fatal }
+}
+
+/** Waits until every raw record is decided and committed. */
+export async function caughtUp(
+  world: World,
+  state: StreamVersions,
+  running: Running,
+  version = state.live,
+): Promise<void> {
+  const { kafka } = world
+  await vi.waitFor(
+    async () => {
+      if (running.fatal() !== null) return
+      const committed = await kafka.admin.committed(enricherGroup(state.stream, version), rawTopic(state.stream))
+      for (const { partition, highWatermark } of await kafka.admin.offsets(rawTopic(state.stream))) {
+        const offset = committed.get(partition)?.offset ?? 0
+        if (offset < highWatermark) throw new Error(`partition ${partition} is at ${offset} of ${highWatermark}`)
+      }
+    },
+    { timeout: 10_000, interval: 5 },
+  )
+  if (running.fatal() !== null) throw running.fatal()
+}
+
+/** Runs until caught up, then stops in good order. */
+export async function runToEnd(world: World, state: StreamVersions, options: ProcessOptions = {}): Promise<void> {
+  const running = await runStream(world, state, options)
+  try {
+    await caughtUp(world, state, running, options.version)
+  } finally {
+    await running.stop()
+  }
+}
