@@ -1,0 +1,51 @@
+import { MeshError } from '@mesh/shared/core/errors'
+import { COMMON_CONFIG, type ConfigOf } from '@mesh/shared/runtime/config'
+import type { ServiceAddress } from './adapters/service-probe.ts'
+
+export const ENV_PREFIX = 'MESH_CONSOLE_'
+
+export const CONFIG = {
+  ...COMMON_CONFIG,
+  serviceUrls: {
+    env: 'MESH_SERVICE_URLS',
+    kind: 'list',
+    default: [],
+    doc: 'The services whose health is shown: name=url, comma separated.',
+  },
+  refresh: {
+    env: 'MESH_CONSOLE_REFRESH',
+    kind: 'duration',
+    default: 1000,
+    min: 100,
+    doc: 'Pause between two snapshots while a page is open.',
+  },
+  probeTimeout: {
+    env: 'MESH_CONSOLE_PROBE_TIMEOUT',
+    kind: 'duration',
+    default: 2000,
+    min: 10,
+    doc: 'After this a service that does not answer is shown as down.',
+  },
+  maxPages: {
+    env: 'MESH_CONSOLE_MAX_PAGES',
+    kind: 'integer',
+    default: 50,
+    min: 1,
+    max: 10_000,
+    doc: 'Most pages that may be open at once.',
+  },
+} as const
+
+export type Config = ConfigOf<typeof CONFIG>
+
+/** `enricher=http://127.0.0.1:8101` → its parts. @throws MeshError MESH_CONFIG_INVALID */
+export function serviceAddresses(entries: readonly string[]): ServiceAddress[] {
+  return entries.map((entry) => {
+    const at = entry.indexOf('=')
+    const [name, url] = [entry.slice(0, at), entry.slice(at + 1)]
+    if (at < 1 || !/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) {
+      throw new MeshError('MESH_CONFIG_INVALID', `MESH_SERVICE_URLS: ${entry} is not name=http://host:port`)
+    }
+    return { name, url: url.replace(/\/+$/, '') }
+  })
+}
