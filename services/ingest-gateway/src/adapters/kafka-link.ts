@@ -10,28 +10,39 @@ export type KafkaLinkOptions = {
   readonly onVersions: (all: ReadonlyMap<string, StreamVersions>) => Promise<void>
   readonly onLost: (error: unknown) => void
   readonly onBack: () => void
+  /** A defect: what the link calls must not throw. */
   readonly onFatal: (error: unknown) => void
-  /** How often the link is proved, and how long it waits before it tries to connect again. */
+  /** How often a link that holds is proved, ms; also how long one proof may take. */
   readonly probeMs?: number
+  /** Pause before a lost link is tried again, ms. */
+  readonly retryMs?: number
+}
+
+export type LinkState = {
+  readonly reachable: boolean
+  /** `mesh.versions` has been read to its end at least once. */
+  readonly caughtUp: boolean
+  readonly error: string | null
 }
 
 export type KafkaLink = Service & {
   /** The one shared producer; null until Kafka was reached. */
   readonly producer: () => Producer | null
-  /** True while Kafka answers, and `mesh.versions` has been read to its end. */
-  readonly state: () => { readonly reachable: boolean; readonly caughtUp: boolean; readonly error: string | null }
+  readonly state: () => LinkState
 }
 
 const PROBE_MS = 5000
+const RETRY_MS = 1000
 
 /**
- * Connects in the background and keeps proving that Kafka answers: the process lives, and says so, before and without Kafka.
+ * Connects in the background and keeps proving that Kafka answers: the process lives, and says so, before and without Kafka. A
+ * follower of `mesh.versions` that breaks is replaced; nothing is lost, since it reads the topic from its start.
  */
 export function createKafkaLink(options: KafkaLinkOptions): KafkaLink {
-  const { kafka } = options
-  const probeMs = options.probeMs ?? PROBE_MS
+  const { kafka, probeMs = PROBE_MS, retryMs = RETRY_MS } = options
   let producer: Producer | null = null
   let view: VersionsView | null = null
+  let caughtUp = false
   let reachable = false
   let lost: string | null = null
   let stopped = false
@@ -40,7 +51,8 @@ export function createKafkaLink(options: KafkaLinkOptions): KafkaLink {
 
   async function prove(): Promise<void> {
     try {
-      await connect()
+      producer ??= await kafka.producer()
+      if (view === null) await follow()
       await within(kafka.admin.topicIds([VERSIONS_TOPIC]), probeMs)
       if (lost !== null) options.onBack()
       reachable = true
@@ -50,24 +62,22 @@ export function createKafkaLink(options: KafkaLinkOptions): KafkaLink {
       reachable = false
       lost = describeError(error)
     }
-    if (!stopped) timer = setTimeout(next, probeMs)
+    if (!stopped) timer = setTimeout(next, reachable && view !== null ? probeMs : retryMs)
   }
 
-  async function connect(): Promise<void> {
-    if (stopped) return
-    producer ??= await kafka.producer()
-    view ??= await followVersions(kafka, publish, options.onFatal)
-    if (!published) await publishNow()
-  }
-
-  let published = false
-  function publish(): void {
-    publishNow().catch(options.onFatal)
-  }
-  async function publishNow(): Promise<void> {
-    if (view === null) return
-    await options.onVersions(view.current())
-    published = true
+  async function follow(): Promise<void> {
+    let broken = false
+    const fresh: VersionsView = await followVersions(
+      kafka,
+      () => void options.onVersions(fresh.current()).catch(options.onFatal),
+      () => {
+        broken = true
+        if (view === fresh) view = null
+      },
+    )
+    await options.onVersions(fresh.current())
+    caughtUp = true
+    if (!broken) view = fresh
   }
 
   function next(): void {
@@ -76,7 +86,7 @@ export function createKafkaLink(options: KafkaLinkOptions): KafkaLink {
 
   return {
     producer: () => producer,
-    state: () => ({ reachable, caughtUp: published, error: lost }),
+    state: () => ({ reachable, caughtUp, error: lost }),
     async start() {
       next()
     },

@@ -43,19 +43,19 @@ describe('the gateway as a process, on a real broker', () => {
     await gateway.ready()
   })
   afterAll(async () => {
-    await gateway.stop('SIGKILL')
-    await producer.close()
-    await kafka.close()
+    await gateway?.stop('SIGKILL')
+    await producer?.close()
+    await kafka?.close()
   })
 
   async function post(
-    body: string | Uint8Array,
+    body: string,
     headers: Record<string, string> = {},
   ): Promise<{ status: number; receipts: Receipt[] }> {
     const reply = await fetch(`${gateway.url}/v1/streams/${EVENTS}/events`, {
       method: 'POST',
       headers: { authorization: 'Bearer key-1', 'content-type': 'application/json', ...headers },
-      body: body as BodyInit,
+      body,
     })
     return { status: reply.status, receipts: ((await reply.json()) as { receipts: Receipt[] }).receipts }
   }

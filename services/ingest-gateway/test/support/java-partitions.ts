@@ -1,8 +1,8 @@
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { findJava } from '../../../../packages/cli/src/stack/java.ts'
 
 const SEPARATOR = '\t'
 
@@ -15,9 +15,9 @@ export async function produceWithJava(options: {
 }): Promise<void> {
   const distribution = readdirSync(options.stackCache).find((name) => name.startsWith('kafka-'))
   if (distribution === undefined) throw new Error('the stack has fetched no Kafka: run `npm start` once')
-  const java = await promisify(execFile)('java', ['-version']).then(() => 'java')
+  const java = await findJava({ javaHome: process.env['JAVA_HOME'], path: process.env['PATH'] })
   const child = spawn(
-    java,
+    java.path,
     [
       '-cp',
       join(options.stackCache, distribution, 'lib', '*'),

@@ -28,7 +28,7 @@ describe('settings', () => {
   test("the README lists every setting of the service's own with its default", () => {
     const own = Object.values(CONFIG as ConfigSchema).filter((setting) => setting.env.startsWith(CONFIG_PREFIX))
     for (const setting of own) {
-      const shown = setting.kind === 'integer' ? `| ${setting.default} |` : '|'
+      const shown = setting.kind === 'integer' ? `| ${String(setting.default)} |` : '|'
       expect(README).toMatch(new RegExp(`\\| \`${setting.env}\` ${shown.replaceAll('|', '\\|')}`))
     }
   })

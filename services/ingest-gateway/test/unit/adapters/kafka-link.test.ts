@@ -1,0 +1,101 @@
+import { textBytes } from '@mesh/shared/core/record'
+import { VERSIONS_TOPIC } from '@mesh/shared/core/topics'
+import type { StreamVersions } from '@mesh/shared/core/versions'
+import type { FollowOptions, KafkaPort } from '@mesh/shared/kafka/port'
+import { createMemoryKafka, type MemoryKafka } from '@mesh/shared/testing/memory-kafka'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { createKafkaLink, type KafkaLink } from '../../../src/adapters/kafka-link.ts'
+
+describe('the link to Kafka', () => {
+  let memory: MemoryKafka
+  let follows: FollowOptions[]
+  let seen: string[][]
+  let lost: unknown[]
+  let back: number
+  let down: boolean
+  let link: KafkaLink
+
+  beforeEach(() => {
+    memory = createMemoryKafka()
+    follows = []
+    seen = []
+    lost = []
+    back = 0
+    down = false
+    const kafka: KafkaPort = {
+      ...memory,
+      follow(topic, options) {
+        follows.push(options)
+        return memory.follow(topic, options)
+      },
+      admin: {
+        ...memory.admin,
+        topicIds: (topics) => (down ? Promise.reject(new Error('no broker')) : memory.admin.topicIds(topics)),
+      },
+    }
+    link = createKafkaLink({
+      kafka,
+      onVersions: async (all) => void seen.push([...all.keys()]),
+      onLost: (error) => lost.push(error),
+      onBack: () => back++,
+      onFatal: (error) => {
+        throw error
+      },
+      probeMs: 10,
+      retryMs: 5,
+    })
+  })
+  afterEach(() => link.stop())
+
+  const createTopic = (): Promise<unknown> =>
+    memory.admin.ensureTopics([{ name: VERSIONS_TOPIC, partitions: 1, config: {} }])
+  async function announce(stream: string): Promise<void> {
+    const state = { stream } as StreamVersions
+    const producer = await memory.producer()
+    await producer.send(VERSIONS_TOPIC, [
+      { partition: 0, key: textBytes(stream), value: textBytes(JSON.stringify(state)), headers: [] },
+    ])
+  }
+
+  test('it is not reachable before Kafka answers, says so once, and connects by itself', async () => {
+    await link.start()
+    expect(link.state()).toMatchObject({ reachable: false, caughtUp: false })
+    await vi.waitFor(() => expect(link.state().error).not.toBeNull())
+    await createTopic()
+    await announce('a')
+    await vi.waitFor(() => expect(link.state()).toEqual({ reachable: true, caughtUp: true, error: null }))
+    expect([lost.length, back]).toEqual([1, 1])
+    expect(link.producer()).not.toBeNull()
+  })
+
+  test('changes of mesh.versions are handed on as they come', async () => {
+    await createTopic()
+    await announce('a')
+    await link.start()
+    await vi.waitFor(() => expect(seen.at(-1)).toEqual(['a']))
+    await announce('b')
+    await vi.waitFor(() => expect(seen.at(-1)).toEqual(['a', 'b']))
+  })
+
+  test('a follower that breaks is replaced, and what came meanwhile is seen', async () => {
+    await createTopic()
+    await announce('a')
+    await link.start()
+    await vi.waitFor(() => expect(link.state().reachable).toBe(true))
+    follows[0]!.onFatal(new Error('the coordinator is loading'))
+    await announce('b')
+    await vi.waitFor(() => expect(follows).toHaveLength(2))
+    await vi.waitFor(() => expect(seen.at(-1)).toEqual(['a', 'b']))
+    expect(link.state().caughtUp).toBe(true)
+  })
+
+  test('a Kafka that stops answering makes it unreachable until it answers again', async () => {
+    await createTopic()
+    await link.start()
+    await vi.waitFor(() => expect(link.state().reachable).toBe(true))
+    down = true
+    await vi.waitFor(() => expect(link.state()).toMatchObject({ reachable: false, caughtUp: true, error: 'no broker' }))
+    down = false
+    await vi.waitFor(() => expect(link.state()).toMatchObject({ reachable: true, error: null }))
+  })
+})
