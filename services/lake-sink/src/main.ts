@@ -18,6 +18,7 @@ await runService({
   async build({ config, logger, telemetry, fatal }) {
     const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-lake-sink' })
     const producer = await kafka.producer()
+    const commits = createCommitPublisher(producer)
     const registry = createSchemaRegistry({ url: config.registryUrl })
     const budget = createMemoryBudget(config.memoryBytes)
     const sink = createLakeSink({
@@ -25,7 +26,7 @@ await runService({
       store: openObjectStore(lakeLocation(config)),
       registry,
       codec: createAvroCodec(registry),
-      publish: createCommitPublisher(producer).publish,
+      publish: (event) => commits.publish(event),
       limits: { maxRows: config.flushRows, maxBytes: config.flushBytes, maxAgeMs: config.flushInterval },
       budget,
       now: () => performance.now(),
