@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { MeshError } from '@mesh/shared/core/errors'
 import type { LakeLocation } from '@mesh/shared/lake/open-object-store'
 import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG } from '@mesh/shared/runtime/config'
+import { EVENT_OVERHEAD_BYTES } from './core/admission.ts'
 
 export const CONFIG_PREFIX = 'MESH_INGEST_GATEWAY_'
 
@@ -49,7 +50,7 @@ const OWN_CONFIG = {
     kind: 'integer',
     default: 134_217_728,
     min: 65_536,
-    doc: 'Bytes held for requests from the first body byte until Kafka has answered; above it requests get 503 until it is under 80 %.',
+    doc: 'Bytes held for requests, from the first body byte until Kafka has answered. Above 75 % of it new requests get 503 until it is under 60 %.',
   },
   requestTimeoutMs: {
     env: 'MESH_INGEST_GATEWAY_REQUEST_TIMEOUT',
@@ -83,11 +84,14 @@ export const CONFIG: typeof COMMON_CONFIG & typeof LAKE_CONFIG & typeof OWN_CONF
 export type Config = ConfigOf<typeof CONFIG>
 
 /** @throws MeshError MESH_CONFIG_INVALID where two settings contradict each other. */
-export function checkConfig(config: Pick<Config, 'maxBodyBytes' | 'maxEventBytes' | 'maxInFlightBytes'>): void {
-  if (config.maxInFlightBytes < 2 * config.maxBodyBytes) {
+export function checkConfig(
+  config: Pick<Config, 'maxBodyBytes' | 'maxEventBytes' | 'maxEventsPerRequest' | 'maxInFlightBytes'>,
+): void {
+  const largest = config.maxBodyBytes + config.maxEventsPerRequest * EVENT_OVERHEAD_BYTES
+  if (config.maxInFlightBytes < largest) {
     throw new MeshError(
       'MESH_CONFIG_INVALID',
-      'MESH_INGEST_GATEWAY_MAX_IN_FLIGHT_BYTES must be at least twice MESH_INGEST_GATEWAY_MAX_BODY_BYTES',
+      `MESH_INGEST_GATEWAY_MAX_IN_FLIGHT_BYTES must be at least ${largest}, so that the largest request can come in`,
     )
   }
   if (config.maxEventBytes > config.maxBodyBytes) {

@@ -1,8 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { isMeshError, MeshError } from '@mesh/shared/core/errors'
 import { header, type RecordHeader } from '@mesh/shared/core/record'
-import type { Admission, Lease } from './core/admission.ts'
-import { takeLease } from './core/admission.ts'
+import { type Admission, EVENT_OVERHEAD_BYTES, type Lease, takeLease } from './core/admission.ts'
 import { admitEvents, findStream, webhookOf } from './core/admit.ts'
 import { type Answer, answerError, answerEvents, type EventOutcome } from './core/answer.ts'
 import type { ApiKey } from './core/api-keys.ts'
@@ -49,9 +48,6 @@ export type IngestGatewayOptions = {
   /** A UUIDv7. */
   readonly freshId: () => string
 }
-
-/** Memory of one event besides its bytes: record, headers, receipt. */
-const EVENT_OVERHEAD_BYTES = 2048
 
 /** A large batch lets other requests and health checks run this often. */
 const TURN_MS = 10

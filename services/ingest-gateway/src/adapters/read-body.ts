@@ -18,16 +18,10 @@ export type ReadBodyOptions = {
  * @throws MeshError MESH_BODY_TOO_LARGE, MESH_BODY_INCOMPLETE, MESH_BODY_GZIP, MESH_GATEWAY_OVERLOADED
  */
 export async function readBody(request: IncomingMessage, options: ReadBodyOptions): Promise<Uint8Array> {
-  const { lease, maxBytes } = options
+  const { maxBytes } = options
   const declared = Number(request.headers['content-length'] ?? 0)
   if (declared > maxBytes) throw tooLarge(maxBytes)
-  // A declared length is taken on at once: a body that is let in is not turned away half-way.
-  if (!lease.grow(declared)) throw overloaded()
-  return options.gzip ? readGzip(request, options) : readPlain(request, declared, options)
-}
-
-function readPlain(request: IncomingMessage, declared: number, options: ReadBodyOptions): Promise<Uint8Array> {
-  return collect(request, request, { ...options, taken: declared })
+  return options.gzip ? readGzip(request, options) : collect(request, request, options)
 }
 
 async function readGzip(request: IncomingMessage, options: ReadBodyOptions): Promise<Uint8Array> {
@@ -40,7 +34,7 @@ async function readGzip(request: IncomingMessage, options: ReadBodyOptions): Pro
   request.on('data', onChunk)
   request.pipe(gunzip)
   try {
-    return await collect(gunzip, request, { ...options, taken: 0 })
+    return await collect(gunzip, request, options)
   } finally {
     request.off('data', onChunk)
     request.unpipe(gunzip)
@@ -48,16 +42,10 @@ async function readGzip(request: IncomingMessage, options: ReadBodyOptions): Pro
   }
 }
 
-/** `taken`: bytes that are on the lease already. */
-function collect(
-  stream: Readable,
-  request: IncomingMessage,
-  options: ReadBodyOptions & { readonly taken: number },
-): Promise<Uint8Array> {
+function collect(stream: Readable, request: IncomingMessage, options: ReadBodyOptions): Promise<Uint8Array> {
   const { lease, maxBytes, timeoutMs } = options
   const chunks: Uint8Array[] = []
   let size = 0
-  let taken = options.taken
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       end(new MeshError('MESH_BODY_INCOMPLETE', `the body did not arrive within ${timeoutMs} ms`))
@@ -74,10 +62,7 @@ function collect(
     function onData(chunk: Uint8Array): void {
       size += chunk.byteLength
       if (size > maxBytes) return end(tooLarge(maxBytes))
-      if (size > taken) {
-        if (!lease.grow(size - taken)) return end(overloaded())
-        taken = size
-      }
+      if (!lease.grow(chunk.byteLength)) return end(overloaded())
       chunks.push(chunk)
     }
     function onEnd(): void {

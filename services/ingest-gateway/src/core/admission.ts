@@ -1,37 +1,43 @@
 /**
- * Bounds the bytes held for requests (invariant I9). Above `highBytes` the door closes; it opens again only below
- * min(80 % of high, high − 64 KiB), so that it does not flap.
+ * Bounds the bytes held for requests (invariant I9). `hardBytes` is never exceeded: a request that would is ended. Above 75 % of
+ * it the door is closed to new requests, while those let in go on; it opens again under 60 %, so that it does not flap.
  */
 export type Admission = {
-  /** Takes bytes on, or says no and closes the door. An idle door takes one request of any size. */
-  readonly enter: (bytes: number) => boolean
-  /** Gives bytes back that were taken on. */
-  readonly leave: (bytes: number) => void
-  readonly inFlightBytes: () => number
+  /** Whether a new request may come in. */
   readonly isOpen: () => boolean
+  /** Takes bytes on; false when that would exceed the hard bound, and then nothing is taken. */
+  readonly take: (bytes: number) => boolean
+  /** Gives bytes back that were taken on. */
+  readonly give: (bytes: number) => void
+  readonly inFlightBytes: () => number
 }
 
-export function createAdmission(highBytes: number): Admission {
-  const lowBytes = Math.max(0, Math.min(highBytes * 0.8, highBytes - 65_536))
+const CLOSE_AT = 0.75
+const OPEN_AT = 0.6
+
+export function createAdmission(hardBytes: number): Admission {
   let held = 0
   let open = true
   return {
-    enter(bytes) {
-      if (open && held > 0 && held + bytes > highBytes) open = false
-      if (!open) return false
+    isOpen: () => open,
+    take(bytes) {
+      if (held + bytes > hardBytes) return false
       held += bytes
+      if (held > hardBytes * CLOSE_AT) open = false
       return true
     },
-    leave(bytes) {
+    give(bytes) {
       held -= bytes
-      if (held <= lowBytes) open = true
+      if (held <= hardBytes * OPEN_AT) open = true
     },
     inFlightBytes: () => held,
-    isOpen: () => open,
   }
 }
 
-/** The bytes of one request, given back once. Growing keeps what was held when the door says no. */
+/** Memory of one event besides its bytes: record, headers, receipt. */
+export const EVENT_OVERHEAD_BYTES = 2048
+
+/** The bytes of one request, given back once. What was taken stays taken when growing further is refused. */
 export type Lease = { grow(bytes: number): boolean; release(): void }
 
 export function takeLease(admission: Admission): Lease {
@@ -39,14 +45,14 @@ export function takeLease(admission: Admission): Lease {
   let released = false
   return {
     grow(bytes) {
-      if (!admission.enter(bytes)) return false
+      if (!admission.take(bytes)) return false
       held += bytes
       return true
     },
     release() {
       if (released) return
       released = true
-      admission.leave(held)
+      admission.give(held)
     },
   }
 }

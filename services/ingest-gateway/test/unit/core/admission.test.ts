@@ -1,36 +1,29 @@
 import { describe, expect, test } from 'vitest'
 import { createAdmission, takeLease } from '../../../src/core/admission.ts'
 
-const HIGH = 1_000_000
-
 describe('admission of bytes', () => {
-  test('it closes at the cap and opens again only under 80 % of it', () => {
-    const admission = createAdmission(HIGH)
-    expect(admission.enter(600_000)).toBe(true)
-    expect(admission.enter(400_000)).toBe(true)
-    expect(admission.enter(1)).toBe(false)
-    admission.leave(150_000)
-    expect(admission.enter(1)).toBe(false)
-    admission.leave(50_000)
-    expect(admission.enter(1)).toBe(true)
-    expect(admission.inFlightBytes()).toBe(800_001)
+  test('above 75 % it closes to new requests, under 60 % it opens again', () => {
+    const admission = createAdmission(1000)
+    expect([admission.take(750), admission.isOpen()]).toEqual([true, true])
+    expect([admission.take(1), admission.isOpen()]).toEqual([true, false])
+    admission.give(150)
+    expect(admission.isOpen()).toBe(false)
+    admission.give(1)
+    expect([admission.inFlightBytes(), admission.isOpen()]).toEqual([600, true])
   })
 
-  test('an idle door takes a request of any size, so that none is refused for ever', () => {
-    const admission = createAdmission(HIGH)
-    expect(admission.enter(HIGH * 2)).toBe(true)
-    expect(admission.enter(1)).toBe(false)
-    admission.leave(HIGH * 2)
-    expect(admission.enter(1)).toBe(true)
+  test('behind a closed door requests that were let in go on, up to the bound and never beyond', () => {
+    const admission = createAdmission(1000)
+    expect([admission.take(900), admission.take(100), admission.take(1)]).toEqual([true, true, false])
+    expect(admission.inFlightBytes()).toBe(1000)
   })
 
   test('a lease gives back all it took, once', () => {
-    const admission = createAdmission(HIGH)
+    const admission = createAdmission(1000)
     const lease = takeLease(admission)
-    expect([lease.grow(500_000), lease.grow(400_000), lease.grow(200_000)]).toEqual([true, true, false])
+    expect([lease.grow(500), lease.grow(400), lease.grow(200)]).toEqual([true, true, false])
     lease.release()
     lease.release()
-    expect(admission.inFlightBytes()).toBe(0)
-    expect(admission.isOpen()).toBe(true)
+    expect([admission.inFlightBytes(), admission.isOpen()]).toEqual([0, true])
   })
 })
