@@ -54,10 +54,10 @@ export async function startChild(spec: ChildSpec, signal?: AbortSignal): Promise
   const child = spawnLogged(spec)
   const exited = exitOf(child)
   if (child.pid === undefined) throw childFailed(spec, `could not be started: ${describe(await exited)}`)
-  const mark = markOf(spec.name, child.pid)
-  if (mark) writeJson(spec.pidFile, mark)
   const managed = manage(spec, child.pid, exited)
   try {
+    const mark = markOf(spec.name, child.pid)
+    if (mark) writeJson(spec.pidFile, mark)
     await untilReady(spec, managed, signal)
     return managed
   } catch (error) {

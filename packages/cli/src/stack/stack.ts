@@ -135,15 +135,14 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
     },
   })
 
+  /** For readers in other processes. The stack itself lives on without it: a full disk must not keep it from stopping. */
   function save(): void {
-    writeJson(layout.stackFile, {
-      supervisor: supervisorMark,
-      startedAt,
-      ready,
-      addresses,
-      ports,
-      processes: supervisor.processes(),
-    })
+    const processes = supervisor.processes()
+    try {
+      writeJson(layout.stackFile, { supervisor: supervisorMark, startedAt, ready, addresses, ports, processes })
+    } catch (error) {
+      tell('stack', `${layout.stackFile} could not be written: ${describeError(error)}`)
+    }
   }
 
   const background = new AbortController()

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, expect, test, vi } from 'vitest'
@@ -91,6 +91,14 @@ test('a stop while a service waits for its restart leaves nothing running', asyn
   await vi.waitFor(() => expect(statusOf(stack, 'toy').state).toBe('restarting'), PATIENCE)
   await stack.stop()
   expect(statusOf(stack, 'toy')).toMatchObject({ state: 'stopped', pid: null })
+})
+
+test('a stack whose state folder was deleted still stops everything', async () => {
+  const { options } = project({ toy: 'serves' })
+  const stack = await start(options)
+  rmSync(options.stateDir, { recursive: true, force: true })
+  await stack.stop()
+  await expect(isUp(`${stack.addresses.services['toy']}/readyz`)).rejects.toThrow()
 })
 
 test('an abort while starting stops what had started', async () => {
