@@ -1,11 +1,8 @@
-import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG, REGISTRY_CONFIG } from '@mesh/shared/runtime/config'
+import { COMMON_CONFIG, LAKE_CONFIG, REGISTRY_CONFIG } from '@mesh/shared/runtime/config'
 
 export const ENV_PREFIX = 'MESH_LAKE_SINK_'
 
-export const CONFIG = {
-  ...COMMON_CONFIG,
-  ...REGISTRY_CONFIG,
-  ...LAKE_CONFIG,
+const OWN_CONFIG = {
   flushRows: {
     env: 'MESH_LAKE_SINK_FLUSH_ROWS',
     kind: 'integer',
@@ -38,4 +35,5 @@ export const CONFIG = {
   },
 } as const
 
-export type Config = ConfigOf<typeof CONFIG>
+type Settings = typeof COMMON_CONFIG & typeof REGISTRY_CONFIG & typeof LAKE_CONFIG & typeof OWN_CONFIG
+export const CONFIG: Settings = { ...COMMON_CONFIG, ...REGISTRY_CONFIG, ...LAKE_CONFIG, ...OWN_CONFIG }
