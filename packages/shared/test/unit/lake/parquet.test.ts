@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { parseFooter, readFooter, readParquetRows, writeParquet } from '../../../src/lake/parquet.ts'
 import type { ParquetColumn, ParquetType } from '../../../src/lake/parquet-values.ts'
 import { createMemoryObjectStore } from '../../../src/testing/memory-object-store.ts'
@@ -156,14 +156,16 @@ const SQL_TYPE: Record<string, string> = {
   uuid: 'varchar',
 }
 
+const duckdb = await DuckDBInstance.create()
+afterAll(() => duckdb.closeSync())
+
 async function queryFile(
   bytes: Uint8Array,
   sql: string,
   values: Record<string, string> = {},
 ): Promise<Record<string, unknown>[]> {
   const folder = await mkdtemp(path.join(tmpdir(), 'mesh-parquet-'))
-  const instance = await DuckDBInstance.create()
-  const connection = await instance.connect()
+  const connection = await duckdb.connect()
   try {
     await writeFile(path.join(folder, 'file.parquet'), bytes)
     await connection.run("set timezone = 'UTC'")
@@ -174,7 +176,6 @@ async function queryFile(
     return reader.getRowObjects()
   } finally {
     connection.closeSync()
-    instance.closeSync()
     await rm(folder, { recursive: true, force: true })
   }
 }
