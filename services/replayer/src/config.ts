@@ -2,10 +2,7 @@ import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG, REGISTRY_CONFIG } from '@mes
 
 export const ENV_PREFIX = 'MESH_REPLAYER_'
 
-export const CONFIG = {
-  ...COMMON_CONFIG,
-  ...REGISTRY_CONFIG,
-  ...LAKE_CONFIG,
+const OWN_CONFIG = {
   lakeReads: {
     env: 'MESH_REPLAYER_LAKE_READS',
     kind: 'integer',
@@ -44,4 +41,7 @@ export const CONFIG = {
   },
 } as const
 
-export type ReplayerConfig = ConfigOf<typeof CONFIG>
+type Settings = typeof COMMON_CONFIG & typeof REGISTRY_CONFIG & typeof LAKE_CONFIG & typeof OWN_CONFIG
+export const CONFIG: Settings = { ...COMMON_CONFIG, ...REGISTRY_CONFIG, ...LAKE_CONFIG, ...OWN_CONFIG }
+
+export type ReplayerConfig = ConfigOf<Settings>

@@ -67,9 +67,10 @@ export function createReplayer(deps: ReplayerDeps): Replayer {
   const topics = createTopicProvisioner(kafka.admin, clock)
   const groups = createGroupPositions(kafka.admin)
   const history = { ...createBronzeSource(store), ...createLogSource(kafka) }
+  const shared = { jobs, versions, bundles, registry, topics, groups, history, clock }
   const runner = createReplayRunner(
     {
-      ...{ jobs, versions, bundles, registry, topics, groups, history, clock },
+      ...shared,
       removal: createRemoval(kafka.admin),
       replayTopic: createReplayTopic(kafka, connected),
       lakeReads: settings.lakeReads,
@@ -78,9 +79,9 @@ export function createReplayer(deps: ReplayerDeps): Replayer {
     },
     { readinessIntervalMs: settings.readinessInterval, topicLingerMs: settings.topicLinger },
   )
-  const binder = createBinder({ bundles, topics, registry, versions, clock })
+  const binder = createBinder(shared)
   const replays = createReplays(
-    { ...{ versions, jobs, bundles, topics, history, groups, clock, runner }, newId: deps.newId, launch },
+    { ...shared, runner, newId: deps.newId, launch },
     { cutoverWaitMs: settings.cutoverWait, readyAgeMs: settings.readyAge },
   )
 

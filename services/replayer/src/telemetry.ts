@@ -1,4 +1,4 @@
-import type { BindResponse, ReplayJob } from '@mesh/shared/core/replay-api'
+import type { BindResponse } from '@mesh/shared/core/replay-api'
 import { errorFields, type Logger } from '@mesh/shared/runtime/logger'
 import type { Telemetry } from '@mesh/shared/runtime/telemetry'
 import type { RunnerEvents } from './core/replay-runner.ts'

@@ -75,7 +75,7 @@ export function advanceJob(job: ReplayJob, state: ReplayState, at: string): Repl
 /** Moves the changeover on, before it is final: more history goes through the replay topic. */
 export function extendJob(job: ReplayJob, changeover: readonly number[], at: string): ReplayJob {
   if (job.state !== 'RUNNING' || changeover.some((offset, p) => offset < job.changeover[p]!)) {
-    throw new Error(`replay ${job.id}: the changeover cannot move to [${changeover}]`)
+    throw new Error(`replay ${job.id}: the changeover cannot move to [${changeover.join()}]`)
   }
   return { ...job, changeover, updatedAt: at }
 }

@@ -128,7 +128,7 @@ function findProblem(state: StreamVersions): string | null {
   const fits = (offsets: readonly number[]): boolean =>
     offsets.length === partitions && offsets.every((n) => Number.isSafeInteger(n) && n >= 0)
   const live = versions.filter((v) => v.status === 'live').map((v) => v.version)
-  if (live.length !== 1 || live[0] !== state.live) return `live is ${state.live}, marked live are [${live}]`
+  if (live.length !== 1 || live[0] !== state.live) return `live is ${state.live}, marked live are [${live.join()}]`
   if (versions.filter((v) => v.status === 'candidate').length > 1) return 'more than one candidate'
   if (new Set(versions.map((v) => v.version)).size !== versions.length) return 'a version number occurs twice'
   for (const { version, bundles, start, replay } of versions) {

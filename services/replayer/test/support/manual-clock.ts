@@ -11,16 +11,14 @@ export function createManualClock(start: number = Date.parse('2026-03-01T00:00:0
     wait(ms, signal) {
       if (signal?.aborted || ms <= 0) return Promise.resolve()
       return new Promise((resolve) => {
-        const waiter = {
-          at: now + ms,
-          done() {
-            waiting.delete(waiter)
-            signal?.removeEventListener('abort', waiter.done)
-            resolve()
-          },
+        const waiter = { at: now + ms, done }
+        function done(): void {
+          waiting.delete(waiter)
+          signal?.removeEventListener('abort', done)
+          resolve()
         }
         waiting.add(waiter)
-        signal?.addEventListener('abort', waiter.done)
+        signal?.addEventListener('abort', done)
       })
     },
     advance(ms) {

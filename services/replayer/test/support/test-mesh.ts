@@ -46,7 +46,14 @@ export async function createTestMesh(): Promise<TestMesh> {
   }
 
   return {
-    ...{ kafka, store, clock, registry, producer, entered, failures, stop },
+    kafka,
+    store,
+    clock,
+    registry,
+    producer,
+    entered,
+    failures,
+    stop,
     async start(gate = createCrashGate(), settings = {}) {
       await stop()
       const replayer = createReplayer({
@@ -84,7 +91,7 @@ export async function until(mesh: Pick<TestMesh, 'clock'>, condition: () => bool
   for (let turns = 0; turns < 20_000; turns++) {
     if (await condition()) return
     await turn()
-    mesh.clock.advance(20)
+    mesh.clock.advance(50)
   }
   throw new Error(`still not: ${condition.toString()}`)
 }
