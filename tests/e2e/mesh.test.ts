@@ -106,7 +106,7 @@ describe('the whole mesh', () => {
     }
     const joined = await queryWarehouse(
       mesh.warehouseFile,
-      'select count(*) as n from FLIGHTS where origin_city is null',
+      'select count(*) as n from FLIGHTS where "originCity" is null',
     )
     expect(Number(joined.rows[0]!['n'])).toBe(0)
   })

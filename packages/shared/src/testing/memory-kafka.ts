@@ -184,8 +184,9 @@ export function createMemoryKafka(now: () => number = Date.now): MemoryKafka {
       const records = log.records.filter((record) => record.offset >= position).slice(0, BATCH_RECORDS)
       if (records.length === 0) return
       const nextOffset = records.at(-1)!.offset + 1
-      again = true
+      // Not taken: the lane wakes the pump itself when it seeks or resumes.
       if (await lanes.deliver({ topic, partition, firstOffset: position, nextOffset, records })) {
+        again = true
         if (flowing.get(keyOf(topic, partition)) === position) flowing.set(keyOf(topic, partition), nextOffset)
       }
     }
