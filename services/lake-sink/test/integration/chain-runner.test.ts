@@ -18,11 +18,11 @@ import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { startVersitygw } from '@mesh/shared/testing/versitygw'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { createSilverSource } from '../../src/adapters/silver-source.ts'
 import { type ChainTask, createChainRunner } from '../../src/chain-runner.ts'
 import { createBronzeSource } from '../../src/core/bronze-source.ts'
 import { chainCommitEvent, NO_CODE } from '../../src/core/commit-event.ts'
 import { createMemoryBudget } from '../../src/core/memory-budget.ts'
-import { createSilverSource } from '../../src/silver-source.ts'
 
 const PARTITIONS = 2
 const SETTLE = { timeout: 40_000, interval: 50 }

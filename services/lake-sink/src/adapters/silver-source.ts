@@ -5,8 +5,8 @@ import type { ParquetColumn } from '@mesh/shared/lake/parquet-values'
 import { columnsOf } from '@mesh/shared/schema/columns'
 import type { AvroCodec, RefinedRow, SchemaRegistry } from '@mesh/shared/schema/port'
 import { createRowReader } from '@mesh/shared/schema/refined-row'
-import { type EntrySource, entryBytes } from './core/entry.ts'
-import { silverColumns, silverRow } from './core/silver-row.ts'
+import { type EntrySource, entryBytes } from '../core/entry.ts'
+import { silverColumns, silverRow } from '../core/silver-row.ts'
 
 export type SilverSourceOptions = {
   readonly registry: Pick<SchemaRegistry, 'schemaById'>

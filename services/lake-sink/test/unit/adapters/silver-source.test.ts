@@ -4,8 +4,8 @@ import { header, type KafkaRecord } from '@mesh/shared/core/record'
 import { readParquetRows, writeParquet } from '@mesh/shared/lake/parquet'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { describe, expect, it } from 'vitest'
-import type { Entry } from '../../src/core/entry.ts'
-import { createSilverSource } from '../../src/silver-source.ts'
+import { createSilverSource } from '../../../src/adapters/silver-source.ts'
+import type { Entry } from '../../../src/core/entry.ts'
 
 const avsc = (...fields: readonly unknown[]): string => JSON.stringify({ type: 'record', name: 'Flight', fields })
 const ID = { name: 'id', type: 'long' }

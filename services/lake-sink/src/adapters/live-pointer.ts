@@ -1,6 +1,6 @@
 import type { StreamVersions } from '@mesh/shared/core/versions'
 import type { ObjectStore } from '@mesh/shared/lake/object-store'
-import type { LakeSinkTelemetry } from './telemetry.ts'
+import type { LakeSinkTelemetry } from '../telemetry.ts'
 
 /** One object per epoch: the one with the highest epoch says which version's silver is live. */
 export function pointerKey(stream: string, epoch: number): string {
