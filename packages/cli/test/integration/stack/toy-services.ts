@@ -19,11 +19,12 @@ process.on('SIGTERM', () => {
 })
 `
 
-const SCRIPTS = {
+type Toy = 'serves' | 'ends'
+
+const SCRIPTS: Readonly<Record<Toy, string>> = {
   serves: SERVES,
   ends: `console.log('cannot reach the moon'); process.exit(7)`,
-  ignores: `${SERVES}; process.removeAllListeners('SIGTERM'); process.on('SIGTERM', () => {})`,
-} as const
+}
 
 export interface ToyProject {
   readonly folder: string
@@ -33,7 +34,7 @@ export interface ToyProject {
 }
 
 /** A folder with `services/<name>/src/main.ts` for each toy. */
-export function toyProject(toys: Readonly<Record<string, keyof typeof SCRIPTS>>): ToyProject {
+export function toyProject(toys: Readonly<Record<string, Toy>>): ToyProject {
   const folder = mkdtempSync(join(tmpdir(), 'mesh-toys-'))
   const servicesDir = join(folder, 'services')
   for (const [name, script] of Object.entries(toys)) {
