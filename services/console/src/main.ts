@@ -41,6 +41,7 @@ await runService({
       host: config.httpHost,
       port: config.httpPort,
       telemetry,
+      logger,
       readiness: () => mesh.readiness(),
       routes: (app) => registerRoutes(app, mesh, pages),
     })

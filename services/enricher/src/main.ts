@@ -28,7 +28,7 @@ await runService({
       codes: createCodeLoader({ store, codec, cacheDir: join(config.stateDir, 'bundles') }),
       tables: createJoinTables({ kafka, codec, onFatal: fatal }),
       limits: config,
-      pace: { commitIntervalMs: config.commitIntervalMs, now: () => performance.now() },
+      pace: { commitIntervalMs: config.commitIntervalMs, tickMs: 100, now: () => performance.now() },
       wallClock: () => new Date().toISOString(),
       telemetry: createEnricherTelemetry(telemetry, logger),
       logger,
@@ -45,6 +45,7 @@ await runService({
       host: config.httpHost,
       port: config.httpPort,
       telemetry,
+      logger,
       readiness: () => enricher.readiness(),
     })
     return [clients, http, enricher]

@@ -54,6 +54,7 @@ await runService({
       host: config.httpHost,
       port: config.httpPort,
       telemetry: metrics,
+      logger,
       readiness: () => gatewayReadiness(link.state(), directory.state()),
       routes: gatewayRoutes({ gateway, directory, config }),
     })

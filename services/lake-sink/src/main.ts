@@ -46,6 +46,7 @@ await runService({
       host: config.httpHost,
       port: config.httpPort,
       telemetry,
+      logger,
       readiness: () => sink.readiness(),
     })
     return [clients, http, sink]

@@ -33,6 +33,7 @@ await runService({
       host: config.httpHost,
       port: config.httpPort,
       telemetry,
+      logger,
       readiness: () => replayer.readiness(),
       routes: replayerRoutes(replayer),
     })

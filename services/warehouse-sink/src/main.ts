@@ -51,6 +51,7 @@ await runService({
       host: config.httpHost,
       port: config.httpPort,
       telemetry,
+      logger,
       readiness: () => sink.readiness(),
     })
     return [createWriterLock(path), clients, http, sink]

@@ -1,5 +1,6 @@
 import { type FastifyInstance, fastify } from 'fastify'
 import { isMeshError } from '../core/errors.ts'
+import { errorFields, type Logger } from './logger.ts'
 import type { Service } from './service.ts'
 import type { Telemetry } from './telemetry.ts'
 
@@ -9,6 +10,8 @@ export type HttpServerOptions = {
   readonly host: string
   readonly port: number
   readonly telemetry: Telemetry
+  /** Told of every answer 500: the caller learns no cause. */
+  readonly logger: Logger
   /** Starts unready and proves itself: false until the service can do its work. */
   readonly readiness: () => Readiness
   /** The service's own routes. */
@@ -22,13 +25,14 @@ export function createHttpServer(
 ): Service & { readonly app: FastifyInstance; address(): string } {
   const app = fastify({ logger: false, bodyLimit: options.bodyLimitBytes ?? 1_048_576, forceCloseConnections: 'idle' })
   registerHealth(app, options)
-  app.setErrorHandler((error, _request, reply) => {
+  app.setErrorHandler((error, request, reply) => {
     if (isMeshError(error)) {
       return reply
         .code(error.status)
         .send({ code: error.code, message: error.message, hint: error.hint, place: error.place })
     }
     const status = (error as { statusCode?: number }).statusCode ?? 500
+    if (status >= 500) options.logger.error({ ...errorFields(error), route: request.routeOptions.url ?? '' }, 'a request failed')
     return reply
       .code(status)
       .send({ code: 'MESH_INTERNAL', message: status < 500 ? (error as Error).message : 'internal error' })
