@@ -26,7 +26,9 @@ afterEach(async () => {
   rmSync(project, { recursive: true, force: true })
 })
 
-test('up waits until the stack is ready, status shows it, kill -9 of all is recovered from, down stops it', async () => {
+test('up waits until the stack is ready, status shows it, kill -9 of all is recovered from, down stops it', {
+  timeout: 240_000,
+}, async () => {
   const { kafka, controller } = await findFreePorts(['kafka', 'controller'])
   const ports = ['--port', `kafka=${kafka}`, '--port', `kafka-controller=${controller}`]
   expect(await mesh('status', '--json')).toMatchObject({ code: 1, stdout: expect.stringContaining('"running":false') })

@@ -14,7 +14,9 @@ afterEach(async () => {
   for (const project of projects.splice(0)) project.remove()
 })
 
-test('Kafka and the registry keep what they hold over a stop and over a kill, and a fresh start forgets it', async () => {
+test('Kafka and the registry keep what they hold over a stop and over a kill, and a fresh start forgets it', {
+  timeout: 240_000,
+}, async () => {
   const options = infrastructureOptions(['kafka', 'registry'])
   const first = await start(options)
   expect(await isBrokerReady(HOST, first.ports['kafka'] ?? 0)).toBe(true)
