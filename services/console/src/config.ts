@@ -4,8 +4,7 @@ import type { ServiceAddress } from './adapters/service-probe.ts'
 
 export const ENV_PREFIX = 'MESH_CONSOLE_'
 
-export const CONFIG = {
-  ...COMMON_CONFIG,
+const OWN_CONFIG = {
   serviceUrls: {
     env: 'MESH_SERVICE_URLS',
     kind: 'list',
@@ -36,7 +35,10 @@ export const CONFIG = {
   },
 } as const
 
-export type Config = ConfigOf<typeof CONFIG>
+type Settings = typeof COMMON_CONFIG & typeof OWN_CONFIG
+export const CONFIG: Settings = { ...COMMON_CONFIG, ...OWN_CONFIG }
+
+export type Config = ConfigOf<Settings>
 
 /** `enricher=http://127.0.0.1:8101` → its parts. @throws MeshError MESH_CONFIG_INVALID */
 export function serviceAddresses(entries: readonly string[]): ServiceAddress[] {

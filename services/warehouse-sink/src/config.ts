@@ -4,10 +4,7 @@ import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG, REGISTRY_CONFIG } from '@mes
 
 export const ENV_PREFIX = 'MESH_WAREHOUSE_SINK_'
 
-export const CONFIG = {
-  ...COMMON_CONFIG,
-  ...REGISTRY_CONFIG,
-  ...LAKE_CONFIG,
+const OWN_CONFIG = {
   warehouseUrl: {
     env: 'MESH_WAREHOUSE_URL',
     kind: 'string',
@@ -59,7 +56,10 @@ export const CONFIG = {
   },
 } as const
 
-export type Config = ConfigOf<typeof CONFIG>
+type Settings = typeof COMMON_CONFIG & typeof REGISTRY_CONFIG & typeof LAKE_CONFIG & typeof OWN_CONFIG
+export const CONFIG: Settings = { ...COMMON_CONFIG, ...REGISTRY_CONFIG, ...LAKE_CONFIG, ...OWN_CONFIG }
+
+export type Config = ConfigOf<Settings>
 
 /** Absolute path of the DuckDB file. @throws MeshError MESH_CONFIG_INVALID */
 export function warehousePath(url: string): string {

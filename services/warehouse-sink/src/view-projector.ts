@@ -20,7 +20,7 @@ export type ViewProjectorOptions = {
 
 /** Projection of `mesh.versions` onto views. A cutover is the record in Kafka; the view follows it and carries its epoch. */
 export function createViewProjector({ warehouse, viewOf, telemetry, retryMs }: ViewProjectorOptions): ViewProjector {
-  const wanted = new Map<string, StreamVersions>()
+  let wanted: ReadonlyMap<string, StreamVersions> = new Map()
   const done = new Map<string, StreamVersions>()
   const behind = new Map<string, string>()
   let retry: NodeJS.Timeout | undefined
@@ -52,7 +52,8 @@ export function createViewProjector({ warehouse, viewOf, telemetry, retryMs }: V
 
   return {
     project(all) {
-      for (const [stream, state] of all) wanted.set(stream, state)
+      wanted = all
+      for (const stream of behind.keys()) if (!all.has(stream)) behind.delete(stream)
       return projectSoon()
     },
     behind: () => Object.fromEntries(behind),

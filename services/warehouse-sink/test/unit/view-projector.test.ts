@@ -35,10 +35,10 @@ test('projects what changed and nothing else; one stream that fails holds up no 
       },
     },
   })
-  const first = versionsOf('flights', 0)
+  const [first, other] = [versionsOf('flights', 0), versionsOf('broken', 0)]
   await projector.project(
     new Map([
-      ['broken', versionsOf('broken', 0)],
+      ['broken', other],
       ['flights', first],
     ]),
   )
@@ -46,7 +46,12 @@ test('projects what changed and nothing else; one stream that fails holds up no 
   expect(projector.behind()).toEqual({ broken: 'locked' })
   broken = false
   await expect.poll(() => projector.behind()).toEqual({})
-  await projector.project(new Map([['flights', first]]))
+  await projector.project(
+    new Map([
+      ['flights', first],
+      ['broken', other],
+    ]),
+  )
   await projector.project(new Map([['flights', versionsOf('flights', 1)]]))
   projector.stop()
   expect(projected).toEqual(['flights@0', 'broken@0', 'flights@1'])
