@@ -6,6 +6,10 @@ import type { Committed, KafkaAdmin, PartitionOffsets, TopicSpec } from './port.
 const READ_COMMITTED = 1
 const LATEST = -1n
 const NO_OFFSET = -1
+/** Metadata of a topic that was just created, or whose leader moved, is behind for a moment. */
+const STALE_METADATA = new Set(['NOT_LEADER_FOR_PARTITION', 'LEADER_NOT_AVAILABLE', 'UNKNOWN_TOPIC_OR_PARTITION'])
+const STALE_TRIES = 40
+const STALE_WAIT_MS = 100
 
 /** kafkajs's admin for what it can do; topic ids and the last stable offset from a client that speaks newer protocol versions. */
 export function createKafkaJsAdmin(
@@ -80,7 +84,7 @@ export function createKafkaJsAdmin(
       if (doomed.length > 0) await (await connect()).deleteTopics({ topics: doomed })
     },
     async offsets(topic): Promise<PartitionOffsets[]> {
-      const found = await (await connect()).fetchTopicOffsets(topic)
+      const found = await settled(async () => (await connect()).fetchTopicOffsets(topic))
       const partitions = found.map((entry) => ({ partitionIndex: entry.partition, timestamp: LATEST }))
       const listed = await newer().listOffsets({
         topics: [{ name: topic, partitions }],
@@ -97,8 +101,10 @@ export function createKafkaJsAdmin(
         .sort((a, b) => a.partition - b.partition)
     },
     async offsetsAtTime(topic, timestamp) {
-      const found = await (await connect()).fetchTopicOffsetsByTimestamp(topic, timestamp)
-      const ends = new Map((await admin.fetchTopicOffsets(topic)).map((entry) => [entry.partition, Number(entry.high)]))
+      const found = await settled(async () => (await connect()).fetchTopicOffsetsByTimestamp(topic, timestamp))
+      const ends = new Map(
+        (await settled(() => admin.fetchTopicOffsets(topic))).map((entry) => [entry.partition, Number(entry.high)]),
+      )
       return new Map(
         found.map(({ partition, offset }) => [
           partition,
@@ -129,4 +135,23 @@ export function createKafkaJsAdmin(
       await other?.close()
     },
   }
+}
+
+/** Asks again, for a few seconds, while the answer is that metadata is not there yet. */
+async function settled<T>(ask: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (attempt >= STALE_TRIES || !isStaleMetadata(error)) throw error
+      await new Promise((resolve) => setTimeout(resolve, STALE_WAIT_MS))
+    }
+  }
+}
+
+function isStaleMetadata(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { type, apiId, errors } = error as { type?: string; apiId?: string; errors?: unknown[] }
+  if (STALE_METADATA.has(type ?? '') || STALE_METADATA.has(apiId ?? '')) return true
+  return isStaleMetadata(error.cause) || (errors ?? []).some(isStaleMetadata)
 }
