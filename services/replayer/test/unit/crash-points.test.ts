@@ -4,18 +4,11 @@ import type { StreamVersions } from '@mesh/shared/core/versions'
 import { findVersion } from '@mesh/shared/core/versions'
 import { expect, test } from 'vitest'
 import type { Replayer } from '../../src/service.ts'
+import { exactSources, runCandidate, runLive } from '../support/candidate.ts'
 import { type CrashGate, createCrashGate } from '../support/crash-gate.ts'
 import { produceRaw, writeBronze } from '../support/raw-history.ts'
 import { putStream } from '../support/streams.ts'
-import {
-  createTestMesh,
-  exactSources,
-  runCandidate,
-  runLive,
-  settle,
-  type TestMesh,
-  until,
-} from '../support/test-mesh.ts'
+import { createTestMesh, settle, type TestMesh, until } from '../support/test-mesh.ts'
 
 const AT = Date.parse('2026-02-28T23:00:00Z')
 const COUNT = 12

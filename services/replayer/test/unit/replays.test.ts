@@ -4,19 +4,10 @@ import { findVersion } from '@mesh/shared/core/versions'
 import { createMemoryObjectStore } from '@mesh/shared/testing/memory-object-store'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Replayer } from '../../src/service.ts'
+import { catchUpSinks, exactSources, runCandidate, runLive } from '../support/candidate.ts'
 import { produceRaw, writeBronze } from '../support/raw-history.ts'
 import { MINIMAL, putStream } from '../support/streams.ts'
-import {
-  catchUpSinks,
-  createTestMesh,
-  exactSources,
-  runCandidate,
-  runLive,
-  settle,
-  type TestMesh,
-  until,
-  untilState,
-} from '../support/test-mesh.ts'
+import { createTestMesh, settle, type TestMesh, until, untilState } from '../support/test-mesh.ts'
 
 const AT = Date.parse('2026-03-01T00:00:00Z')
 const COUNT = 40
