@@ -1,10 +1,8 @@
 import { COMMON_CONFIG, LAKE_CONFIG, REGISTRY_CONFIG, STATE_CONFIG } from '@mesh/shared/runtime/config'
 
-export const CONFIG = {
-  ...COMMON_CONFIG,
-  ...REGISTRY_CONFIG,
-  ...LAKE_CONFIG,
-  ...STATE_CONFIG,
+export const ENV_PREFIX = 'MESH_ENRICHER_'
+
+const OWN_CONFIG = {
   commitIntervalMs: {
     env: 'MESH_ENRICHER_COMMIT_INTERVAL',
     kind: 'duration',
@@ -31,4 +29,8 @@ export const CONFIG = {
   },
 } as const
 
-export const ENV_PREFIX = 'MESH_ENRICHER_'
+export const CONFIG: typeof COMMON_CONFIG &
+  typeof REGISTRY_CONFIG &
+  typeof LAKE_CONFIG &
+  typeof STATE_CONFIG &
+  typeof OWN_CONFIG = { ...COMMON_CONFIG, ...REGISTRY_CONFIG, ...LAKE_CONFIG, ...STATE_CONFIG, ...OWN_CONFIG }

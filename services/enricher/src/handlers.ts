@@ -7,6 +7,8 @@ import type { PartitionWorker } from './partition-worker.ts'
 
 export type HandlerPace = {
   readonly commitIntervalMs: number
+  /** How often due commits and a finished replay are looked for. */
+  readonly tickMs: number
   /** Monotonic, ms. */
   readonly now: () => number
 }

@@ -62,6 +62,7 @@ export type PartitionWorker = {
   announce(): Promise<void>
   /** Publishes the committed books again: their event may have been lost with the process that owed it. */
   republish(): Promise<void>
+  sourceNext(): number
   dedupeIds(): number
 }
 
@@ -170,6 +171,7 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
     async republish() {
       if (state.announced !== null) await context.publish({ ...state.announced, at: context.wallClock() })
     },
+    sourceNext: () => books.sourceNext,
     dedupeIds: () => dedupe.size(),
   }
 }

@@ -32,9 +32,6 @@ export type RunnerTask = {
   readonly joined: ReadonlyMap<string, number>
 }
 
-/** How often due commits and a finished replay are looked for. */
-const TICK_MS = 100
-
 /** Refines one stream under one version: a consumer group over raw, and over the replay topic until its history is read. */
 export function createRunner(deps: RunnerDeps, { state, version, joined }: RunnerTask): Service {
   const { kafka, pace } = deps
@@ -72,7 +69,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
         groupId: group,
         topics: reading === null ? [topics.raw] : [reading.topic, topics.raw],
         assign: (assigned) => (assigned.topic === topics.raw ? assignRaw(assigned) : assignReplay(assigned)),
-        tickMs: TICK_MS,
+        tickMs: pace.tickMs,
         onFatal: deps.onFatal,
       })
       await consumer.start()

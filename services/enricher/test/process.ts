@@ -40,7 +40,7 @@ export async function processDeps(
     codes: createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir }),
     tables: createJoinTables({ kafka, codec: world.codec, onFatal }),
     limits: { maxChunkBytes: options.maxChunkBytes ?? 700_000, maxOutputBytes: 100_000 },
-    pace: { commitIntervalMs: 0, now: () => performance.now() },
+    pace: { commitIntervalMs: 0, tickMs: 5, now: () => performance.now() },
     wallClock: () => '2026-01-01T00:00:00.000Z',
     telemetry: SILENT_TELEMETRY,
     onFatal,
@@ -65,7 +65,7 @@ export async function caughtUp(
   world: World,
   state: StreamVersions,
   running: Running,
-  version = state.live,
+  version: number = state.live,
 ): Promise<void> {
   const { kafka } = world
   await vi.waitFor(

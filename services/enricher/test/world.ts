@@ -18,6 +18,7 @@ import { createFolderObjectStore } from '@mesh/shared/lake/folder-object-store'
 import type { ObjectStore } from '@mesh/shared/lake/object-store'
 import { createAvroCodec, type FastAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { freezeBundle, putBundle } from '@mesh/shared/schema/bundle'
+import type { Bundle } from '@mesh/shared/schema/port'
 import { loadStreamFolder } from '@mesh/shared/schema/stream-folder'
 import { createMemoryKafka } from '@mesh/shared/testing/memory-kafka'
 
@@ -68,8 +69,7 @@ export async function createWorld(): Promise<World> {
   await kafka.admin.ensureTopics([plain(COMMITS_TOPIC, 1), plain(VERSIONS_TOPIC, 1)])
 
   async function bind(stream: string, { contract = (c) => c }: ApplyOptions = {}) {
-    const folder = await loadStreamFolder(join(import.meta.dirname, 'streams', stream))
-    const bundle = await freezeBundle({ ...folder, contract: contract(folder.contract) })
+    const bundle = await frozen(stream, contract)
     await putBundle(store, bundle)
     const known = [...schemas].find(([, avsc]) => avsc === bundle.refinedAvsc)
     const schemaId = known?.[0] ?? schemas.size + 1
@@ -129,6 +129,18 @@ export async function createWorld(): Promise<World> {
       await rm(cacheDir, { recursive: true, force: true })
     },
   }
+}
+
+const bundles = new Map<string, Promise<Bundle>>()
+
+/** Bundling takes longer than most tests: once per process and contract. */
+async function frozen(stream: string, change: (contract: Contract) => Contract): Promise<Bundle> {
+  const folder = await loadStreamFolder(join(import.meta.dirname, 'streams', stream))
+  const contract = change(folder.contract)
+  const key = JSON.stringify(contract)
+  const bundle = bundles.get(key) ?? freezeBundle({ ...folder, contract })
+  bundles.set(key, bundle)
+  return bundle
 }
 
 const FIRST_TIMESTAMP = Date.UTC(2026, 0, 1)

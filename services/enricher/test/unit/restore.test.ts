@@ -1,18 +1,22 @@
 import { formatHash } from '@mesh/shared/core/books'
 import type { RecordBatch } from '@mesh/shared/core/record'
-import type { StreamVersions } from '@mesh/shared/core/versions'
+import type { ReplayedHistory, StreamVersions } from '@mesh/shared/core/versions'
+import type { Producer } from '@mesh/shared/kafka/port'
+import type { MemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createCodeLoader } from '../../src/adapters/code-loader.ts'
+import type { Source } from '../../src/core/arrival.ts'
 import { readBooks } from '../../src/core/books.ts'
 import type { RefineCode } from '../../src/core/decide.ts'
-import { rawSources } from '../../src/core/replayed.ts'
+import { rawSources, replayedSources } from '../../src/core/replayed.ts'
 import { createPartitionWorker, type PartitionWorker } from '../../src/partition-worker.ts'
 import { restorePartition } from '../../src/restore.ts'
 import { recompute } from '../oracle.ts'
 import { orderBooks, ordersLog, srcOf } from '../orders.ts'
 import { SILENT_TELEMETRY } from '../process.ts'
+import { candidateOf, emitReplay, withRestarts } from '../replay.ts'
 import { seeded } from '../seeded.ts'
-import { createWorld, type Posted, type World } from '../world.ts'
+import { createWorld, type Log, type Posted, type World } from '../world.ts'
 
 const RAW = 'raw.orders.v1'
 const TOPICS = { raw: RAW, refined: 'refined.orders.v1', deadLetter: 'dead-letter.orders.v1' }
@@ -34,19 +38,27 @@ async function apply(windowMs = 3_600_000): Promise<void> {
   code = await loader.load(state.versions[0]!.bundles[0]!)
 }
 
-async function restored(metadata: string | null, changed: RefineCode = code): Promise<PartitionWorker> {
+type Restoring = {
+  changed?: RefineCode
+  replay?: ReplayedHistory
+  replayedTo?: number
+  producer?: Pick<Producer, 'send'>
+}
+
+async function restored(metadata: string | null, options: Restoring = {}): Promise<PartitionWorker> {
+  const { changed = code, replay = null, replayedTo = null } = options
   const id = { stream: 'orders', version: 1, rawTopicId: state.rawTopicId, partition: 0 }
   const retainMs = changed.contract.refine.dedupeWindowMs
   const partition = await restorePartition(
-    { kafka: world.kafka, topics: TOPICS, codeAt: () => changed, retainMs, replay: null },
-    { id, metadata, start: 0, replayedTo: null },
+    { kafka: world.kafka, topics: TOPICS, codeAt: () => changed, retainMs, replay },
+    { id, metadata, start: 0, replayedTo },
   )
   return createPartitionWorker(partition, {
     topics: TOPICS,
     group: 'g',
     codeAt: () => changed,
     findRow: () => null,
-    producer: await world.kafka.producer(),
+    producer: options.producer ?? (await world.kafka.producer()),
     publish: async () => {},
     limits: { maxChunkBytes: 1500, maxOutputBytes: 100_000 },
     wallClock: () => '',
@@ -54,16 +66,31 @@ async function restored(metadata: string | null, changed: RefineCode = code): Pr
   })
 }
 
+/** Acks and writes nothing: what is found on the refined topic would settle fates and hide what the dedupe says. */
+function nowhere(): Pick<Producer, 'send'> {
+  let next = 0
+  return { send: async (_topic, records) => records.map(() => next++) }
+}
+
+/** The books' checkpoint as it was before anything was on the refined topic. */
+function unpublished(worker: PartitionWorker, nextOffset: number): string {
+  return JSON.stringify({ ...JSON.parse(worker.checkpoint(nextOffset).metadata), refinedNext: 0 })
+}
+
 /** Raw records [from, to) as one batch. */
 async function batch(from: number, to: number): Promise<RecordBatch> {
   const records = (await world.rawOf('orders')).map(({ record }) => record).slice(from, to)
   return { topic: RAW, topicId: state.rawTopicId, partition: 0, firstOffset: from, nextOffset: to, records }
 }
+const from = (rest: RecordBatch, offset: number): RecordBatch => ({
+  ...rest,
+  records: rest.records.filter((record) => record.offset >= offset),
+})
 const run = async (worker: PartitionWorker, from: number, to: number) =>
   worker.run(rawSources(await batch(from, to)), to)
 const publishedSrcs = async () => (await world.refinedOf('orders')).map(({ record }) => srcOf(record))
 
-describe('a restored partition', () => {
+describe('a restored partition', { timeout: 60_000 }, () => {
   test('decides at every cut of the log as if it had never stopped', async () => {
     for (let seed = 1; seed <= 6; seed++) {
       await world.close()
@@ -74,20 +101,54 @@ describe('a restored partition', () => {
       await world.post(RAW, log)
       const expected = await orderBooks(world, state)
       expect(expected.counts.duplicate).toBeGreaterThan(0)
-      const straight = await restored(null)
+      const straight = await restored(null, { producer: nowhere() })
       const cuts: string[] = []
       for (let n = 0; n < log.length; n++) {
-        cuts.push(straight.checkpoint(n).metadata)
+        cuts.push(unpublished(straight, n))
         await run(straight, n, n + 1)
       }
       for (const [cut, metadata] of cuts.entries()) {
-        const worker = await restored(metadata)
+        const worker = await restored(metadata, { producer: nowhere() })
         await run(worker, cut, log.length)
         const books = readBooks(worker.checkpoint(log.length).metadata, 'test')
         expect(books.counts, `seed ${seed}, cut ${cut}`).toEqual(expected.counts)
         expect(formatHash(books.hash)).toBe(expected.hash)
       }
     }
+  })
+
+  test('decides at every cut of a replayed history, whatever part of it raw still holds', async () => {
+    for (let seed = 1; seed <= 6; seed++) {
+      const random = seeded(seed + 40)
+      const changeover = 20 + random.below(20)
+      await expectSameAtEveryCut({
+        log: outOfOrder(seed),
+        windowMs: 1 + random.below(40),
+        changeover,
+        emitted: (history) => withRestarts(history, 9, 5),
+        trim: seed % 2 === 0 ? changeover : random.below(changeover),
+      })
+    }
+  })
+
+  test('raw time that rose in the replayed part holds for late timestamps in raw', async () => {
+    await expectSameAtEveryCut({
+      log: logOf(['x', 1000], ['a', 100], ['b', 100], ['a', 100], ['b', 1049]),
+      windowMs: 50,
+      changeover: 1,
+      emitted: (history) => history,
+      trim: 1,
+    })
+  })
+
+  test('a redelivery does not renew an id', async () => {
+    await expectSameAtEveryCut({
+      log: logOf(['a', 100], ['b', 130], ['c', 135], ['a', 136], ['c', 136]),
+      windowMs: 10,
+      changeover: 2,
+      emitted: (history) => [...history, ...history],
+      trim: 2,
+    })
   })
 
   test('takes what an earlier run wrote as the fates, also over several steps and several crashes', async () => {
@@ -128,7 +189,7 @@ describe('a restored partition', () => {
           : { kind: 'drop', reason: 'flipped' }
       },
     }
-    const second = await restored(start, flipped)
+    const second = await restored(start, { changed: flipped })
     await run(second, 0, 30)
     const before = await orderBooks(world, state)
     const after = recompute(
@@ -178,6 +239,62 @@ describe('a restored partition', () => {
     await expect(restored(metadata)).rejects.toMatchObject({ code: 'MESH_KAFKA_TOPIC_RECREATED' })
   })
 })
+
+const logOf = (...entries: readonly [id: string, timestamp: number][]): Posted[] =>
+  entries.map(([id, timestamp], n) => ({ id, timestamp, value: { n } }))
+
+type Replayed = {
+  readonly log: readonly Posted[]
+  readonly windowMs: number
+  readonly changeover: number
+  /** What the replay topic holds of the history before the changeover. */
+  readonly emitted: (history: Log) => Log
+  /** Raw below it is gone when the process starts again. */
+  readonly trim: number
+}
+
+/** Stops after every record of the replay topic and of raw, restores, and runs to the end: always the books of the whole log. */
+async function expectSameAtEveryCut({ log, windowMs, changeover, emitted, trim }: Replayed): Promise<void> {
+  await world.close()
+  world = await createWorld()
+  await apply(windowMs)
+  await world.post(RAW, log)
+  const expected = await orderBooks(world, state)
+  expect(expected.counts.duplicate).toBeGreaterThan(0)
+  await candidateOf(world, state, { ends: null, changeover: [changeover] })
+  const ends = await emitReplay(world, 'orders', emitted((await world.rawOf('orders')).slice(0, changeover)), state)
+  const end = ends[0]!
+  const replay = (await candidateOf(world, state, { ends, changeover: [changeover] })).versions[1]!.replay!
+  const replayed = (await world.read(replay.topic)).map(({ record }) => record)
+  const history = (from: number, to: number): Iterable<Source> => {
+    const bounds = { topic: replay.topic, topicId: replay.topicId, partition: 0, firstOffset: from, nextOffset: to }
+    const of = { topicId: state.rawTopicId, partition: 0 }
+    return replayedSources({ ...bounds, records: replayed.slice(from, to) }, end, of)
+  }
+  const rest = await batch(changeover, log.length)
+  const cuts: { metadata: string; replayedTo: number | null }[] = []
+  const straight = await restored(null, { replay, replayedTo: 0, producer: nowhere() })
+  for (let n = 0; n < end; n++) {
+    cuts.push({ metadata: unpublished(straight, n), replayedTo: n })
+    await straight.run(history(n, n + 1))
+  }
+  await straight.run([], changeover)
+  for (let n = changeover; n < log.length; n++) {
+    cuts.push({ metadata: unpublished(straight, n), replayedTo: null })
+    await run(straight, n, n + 1)
+  }
+  ;(world.kafka as MemoryKafka).trim(RAW, 0, trim)
+  for (const [cut, { metadata, replayedTo }] of cuts.entries()) {
+    const options = { replay, producer: nowhere(), ...(replayedTo !== null && { replayedTo }) }
+    const worker = await restored(metadata, options)
+    if (replayedTo !== null) await worker.run(history(replayedTo, end))
+    await worker.run([], changeover)
+    await worker.run(rawSources(from(rest, worker.sourceNext())), log.length)
+    const books = readBooks(worker.checkpoint(log.length).metadata, 'test')
+    expect(books.counts, `cut ${cut}`).toEqual({ ...expected.counts, redelivered: end - changeover })
+    expect(formatHash(books.hash)).toBe(expected.hash)
+  }
+}
 
 /** Few ids, timestamps that jump ahead and fall back, poison among them. */
 function outOfOrder(seed: number): Posted[] {
