@@ -66,18 +66,20 @@ export function createKafkaLink(options: KafkaLinkOptions): KafkaLink {
   }
 
   async function follow(): Promise<void> {
+    // Either callback may come before `followVersions` has returned.
+    let following: VersionsView | null = null
     let broken = false
-    const fresh: VersionsView = await followVersions(
-      kafka,
-      () => void options.onVersions(fresh.current()).catch(options.onFatal),
-      () => {
-        broken = true
-        if (view === fresh) view = null
-      },
-    )
-    await options.onVersions(fresh.current())
+    function changed(): void {
+      if (following !== null) options.onVersions(following.current()).catch(options.onFatal)
+    }
+    function broke(): void {
+      broken = true
+      if (view === following) view = null
+    }
+    following = await followVersions(kafka, changed, broke)
+    await options.onVersions(following.current())
     caughtUp = true
-    if (!broken) view = fresh
+    if (!broken) view = following
   }
 
   function next(): void {

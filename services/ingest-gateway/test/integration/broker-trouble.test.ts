@@ -70,6 +70,8 @@ describe('a broker in trouble (invariant I5)', { timeout: 150_000 }, () => {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'idempotency-key': id },
       body: JSON.stringify({ key: id }),
+    }).catch((cause: unknown) => {
+      throw new Error(`the gateway does not answer: ${gateway.output()}`, { cause })
     })
     if (reply.status === 503) expect(reply.headers.get('retry-after')).toBe('2')
     const { receipts } = (await reply.json()) as { receipts?: Receipt[] }

@@ -21,6 +21,8 @@ export type GatewayProcess = {
   /** Resolves with the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number | null>
   ready(): Promise<void>
+  /** What it has logged. */
+  output(): string
 }
 
 /** Starts main.ts as the stack does: a process of its own, with its settings in the environment. */
@@ -37,6 +39,7 @@ export async function startGateway(env: Record<string, string>): Promise<Gateway
   return {
     url,
     child,
+    output: () => output,
     async stop(signal = 'SIGTERM') {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill(signal)

@@ -171,6 +171,7 @@ export function gatewayDouble(
     host: '127.0.0.1',
     port: 0,
     telemetry: metrics,
+    logger: SILENT_LOGGER,
     readiness: () => ({ ready: true, detail: {} }),
     routes: gatewayRoutes({ gateway, directory, config }),
   })

@@ -13,6 +13,7 @@ describe('the link to Kafka', () => {
   let lost: unknown[]
   let back: number
   let down: boolean
+  let breakFollows: number
   let link: KafkaLink
 
   beforeEach(() => {
@@ -22,11 +23,15 @@ describe('the link to Kafka', () => {
     lost = []
     back = 0
     down = false
+    breakFollows = 0
     const kafka: KafkaPort = {
       ...memory,
       follow(topic, options) {
         follows.push(options)
-        return memory.follow(topic, options)
+        if (follows.length > breakFollows) return memory.follow(topic, options)
+        // As a consumer does whose group cannot be joined: it tells of the error, and its start fails.
+        options.onFatal(new Error('the coordinator is loading'))
+        return Promise.reject(new Error('the coordinator is loading'))
       },
       admin: {
         ...memory.admin,
@@ -87,6 +92,16 @@ describe('the link to Kafka', () => {
     await vi.waitFor(() => expect(follows).toHaveLength(2))
     await vi.waitFor(() => expect(seen.at(-1)).toEqual(['a', 'b']))
     expect(link.state().caughtUp).toBe(true)
+  })
+
+  test('a follower that breaks while it starts is tried again', async () => {
+    breakFollows = 2
+    await createTopic()
+    await announce('a')
+    await link.start()
+    await vi.waitFor(() => expect(link.state()).toEqual({ reachable: true, caughtUp: true, error: null }))
+    expect([follows.length, lost.length, seen.at(-1)]).toEqual([3, 1, ['a']])
+    expect(lost[0]).toMatchObject({ message: 'the coordinator is loading' })
   })
 
   test('a Kafka that stops answering makes it unreachable until it answers again', async () => {
