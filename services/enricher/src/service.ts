@@ -61,7 +61,10 @@ export function createEnricher(deps: EnricherDeps): Service & { readiness(): Rea
 
   function readiness(): Readiness {
     const { running: runners, failing, caughtUp } = host.state()
-    return { ready: caughtUp && Object.keys(failing).length === 0, detail: { running: runners, failing } }
+    return {
+      ready: caughtUp && Object.keys(failing).length === 0,
+      detail: { running: runners, failing, tables: deps.tables.positions() },
+    }
   }
 
   return { start: () => host.start(), stop: () => host.stop(), readiness }

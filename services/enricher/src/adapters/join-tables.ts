@@ -23,6 +23,8 @@ export type JoinTables = {
   acquire(stream: string, version: number): Promise<JoinTable>
   /** Once per `acquire`; the last one stops the table. */
   release(stream: string, version: number): Promise<void>
+  /** Next offset of each table by topic and partition: what is posted after a row's offset is passed finds the row. */
+  positions(): Readonly<Record<string, Readonly<Record<number, number>>>>
 }
 
 export type JoinTablesDeps = {
@@ -35,25 +37,37 @@ type Shared = { users: number; readonly opening: Promise<{ table: JoinTable; sto
 
 export function createJoinTables(deps: JoinTablesDeps): JoinTables {
   const shared = new Map<string, Shared>()
+  const positions = new Map<string, Record<number, number>>()
 
   async function release(stream: string, version: number): Promise<void> {
     const topic = refinedTopic(stream, version)
     const entry = shared.get(topic)
     if (!entry || --entry.users > 0) return
     shared.delete(topic)
+    positions.delete(topic)
     await (await entry.opening).stop()
   }
 
+  function positionsOf(topic: string): Record<number, number> {
+    const own: Record<number, number> = {}
+    positions.set(topic, own)
+    return own
+  }
+
   return {
+    positions: () => Object.fromEntries(positions),
     async acquire(stream, version) {
       const topic = refinedTopic(stream, version)
-      const entry: Shared = shared.get(topic) ?? { users: 0, opening: openTable(topic, deps) }
+      const entry: Shared = shared.get(topic) ?? { users: 0, opening: openTable(topic, deps, positionsOf(topic)) }
       shared.set(topic, entry)
       entry.users++
       try {
         return (await entry.opening).table
       } catch (error) {
-        if (shared.get(topic) === entry) shared.delete(topic)
+        if (shared.get(topic) === entry) {
+          shared.delete(topic)
+          positions.delete(topic)
+        }
         throw error
       }
     },
@@ -67,6 +81,7 @@ type Row = { src: string; bytes: Uint8Array; decoded: JoinedRow | null }
 async function openTable(
   topic: string,
   { kafka, codec, onFatal }: JoinTablesDeps,
+  positions: Record<number, number>,
 ): Promise<{ table: JoinTable; stop: () => Promise<void> }> {
   const rows = new Map<string, Row>()
   const highest: HighestSrc = {}
@@ -82,6 +97,7 @@ async function openTable(
       // A copy: the record's bytes are a view into a whole fetch, which would stay in memory with it.
       else rows.set(key, { src: formatMeshSrc(src), bytes: Uint8Array.from(record.value), decoded: null })
     }
+    positions[batch.partition] = batch.nextOffset
   }
 
   function find(key: string): JoinedRow | null {
