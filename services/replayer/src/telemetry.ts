@@ -13,7 +13,10 @@ export function createReplayerTelemetry({ meter }: Telemetry, logger: Logger): R
   const bindings = counter('mesh_replayer_bindings_total', 'Bundles bound to a version.')
   const transitions = counter('mesh_replayer_job_transitions_total', 'Replay jobs that entered a state.')
   const records = counter('mesh_replayer_records_total', 'Records written to replay topics.')
-  const failures = counter('mesh_replayer_failures_total', 'Steps of a replay job that failed and are tried again.')
+  const failures = counter(
+    'mesh_replayer_failures_total',
+    'Failures of replay jobs, each counted once until the job goes on.',
+  )
   const epoch = meter.createGauge('mesh_replayer_epoch', { description: 'Epoch of a stream in mesh.versions.' })
   return {
     bound({ stream, changed, version, epoch: value, bundle }) {
@@ -31,5 +34,6 @@ export function createReplayerTelemetry({ meter }: Telemetry, logger: Logger): R
       failures.add(1, { stream, state })
       logger.error({ ...errorFields(error), job: id, stream, state }, 'replay job failed; it is tried again')
     },
+    recovered: ({ id, stream, state }) => logger.warn({ job: id, stream, state }, 'replay job goes on after a failure'),
   }
 }

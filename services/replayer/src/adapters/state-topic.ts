@@ -38,9 +38,14 @@ export function createStateTopic<T>(kafka: KafkaPort, topic: string, producer: (
     entries: () => entries,
     async put(key, value) {
       stale = true
-      await producer().send(topic, [
-        { partition: 0, key: textBytes(key), value: textBytes(JSON.stringify(value)), headers: [] },
-      ])
+      const record = { partition: 0, key: textBytes(key), value: textBytes(JSON.stringify(value)), headers: [] }
+      try {
+        await producer().send(topic, [record])
+      } catch (error) {
+        // It may have been written all the same, and what is shown must be what is there.
+        await load().catch(() => {})
+        throw error
+      }
       entries.set(key, value)
       stale = false
     },

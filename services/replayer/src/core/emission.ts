@@ -25,6 +25,9 @@ export type EmissionOptions = {
   readonly onChunk: (state: EmissionState) => Promise<void>
 }
 
+/** Longest that one reading of the log takes under a rate limit. */
+const PAGE_SECONDS = 20
+
 /** Ends the reading of a source: the job was cancelled or the process stops. */
 export class EmissionStopped extends Error {
   override readonly name = 'EmissionStopped'
@@ -50,7 +53,10 @@ export async function emitHistory(
   async function emitBatch(batch: RecordBatch): Promise<void> {
     const p = batch.partition
     if (batch.topicId !== plan.rawTopicId) throw recreated(job)
-    for (const { records, nextOffset } of chunksOf(batch, { from: positions[p]!, job: job.id })) {
+    // A reader that was assigned anew begins its range again.
+    if (batch.nextOffset <= positions[p]!) return
+    const cut = { from: positions[p]!, job: job.id, maxRecords: options.limit.burst }
+    for (const { records, nextOffset } of chunksOf(batch, cut)) {
       await options.limit.take(records.length, options.signal)
       if (options.signal.aborted) throw new EmissionStopped('stopped before the next chunk')
       if (records.length > 0) await ports.replayTopic.send(job.replayTopic, records)
@@ -62,6 +68,20 @@ export async function emitHistory(
 
   async function emitLake(p: number, to: number): Promise<void> {
     for await (const batch of ports.history.readLake(of(p), { from: positions[p]!, to })) await emitBatch(batch)
+  }
+
+  /** In pages when the rate is limited: a reader must not be held for longer than its group's patience. */
+  async function emitLog(partitions: readonly number[]): Promise<void> {
+    for (;;) {
+      const open = partitions.filter((p) => positions[p]! < changeover[p]!)
+      if (open.length === 0) return
+      const page = Math.ceil((options.limit.burst * PAGE_SECONDS) / open.length)
+      const ranges = open.map((partition): PartitionRange => {
+        const from = positions[partition]!
+        return { partition, from, to: Math.min(changeover[partition]!, from + page) }
+      })
+      await ports.history.readLog(rawTopic(stream), ranges, emitBatch)
+    }
   }
 
   while (unfinished().length > 0) {
@@ -78,10 +98,8 @@ export async function emitHistory(
       split.set(p, lakeTo)
     }
     await eachOf([...split], ports.lakeReads, ([p, lakeTo]) => emitLake(p, lakeTo))
-    const ranges = unfinished()
-      .filter((p) => positions[p]! >= split.get(p)!)
-      .map((partition): PartitionRange => ({ partition, from: positions[partition]!, to: changeover[partition]! }))
-    if (ranges.length > 0 && plan.source !== 'lake') await ports.history.readLog(rawTopic(stream), ranges, emitBatch)
+    const throughLake = [...split.keys()].filter((p) => positions[p]! >= split.get(p)!)
+    if (plan.source !== 'lake') await emitLog(throughLake)
     if (positions.join() === before) {
       throw gapError(
         unfinished().map((p) => ({ partition: p, from: positions[p]!, to: changeover[p]!, missingFrom: 'lake' })),

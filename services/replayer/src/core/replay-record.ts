@@ -25,10 +25,10 @@ export function replayRecord(
   }
 }
 
-/** Cuts a batch into chunks of at most CHUNK_BYTES, in order; each says up to which source offset it goes. */
+/** Cuts a batch into chunks of at most CHUNK_BYTES and `maxRecords`, in order; each says up to which source offset it goes. */
 export function* chunksOf(
   batch: RecordBatch,
-  { from, job }: { readonly from: number; readonly job: string },
+  { from, job, maxRecords }: { readonly from: number; readonly job: string; readonly maxRecords: number },
 ): Generator<{ readonly records: readonly RecordToSend[]; readonly nextOffset: number }> {
   const of = { topicId: batch.topicId, partition: batch.partition, job }
   let records: RecordToSend[] = []
@@ -36,7 +36,7 @@ export function* chunksOf(
   for (const record of batch.records) {
     if (record.offset < from) continue
     const size = recordBytes(record)
-    if (records.length > 0 && bytes + size > CHUNK_BYTES) {
+    if (records.length > 0 && (bytes + size > CHUNK_BYTES || records.length >= maxRecords)) {
       yield { records, nextOffset: record.offset }
       records = []
       bytes = 0

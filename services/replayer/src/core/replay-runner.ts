@@ -1,29 +1,20 @@
-import { describeError, isMeshError, MeshError } from '@mesh/shared/core/errors'
+import { describeError, isMeshError } from '@mesh/shared/core/errors'
 import type { ReplayJob, ReplayProgress } from '@mesh/shared/core/replay-api'
 import { DEFAULT_RETRY, retryDelayMs } from '@mesh/shared/core/retry-policy'
-import { enricherGroup, landingGroup, rawTopic, silverGroup } from '@mesh/shared/core/topics'
-import { findVersion } from '@mesh/shared/core/versions'
-import type { SchemaRegistry } from '@mesh/shared/schema/port'
-import { registerSchema, subjectOf, unboundBundle } from './bind.ts'
-import { type EmissionPorts, type EmissionState, emitHistory } from './emission.ts'
-import { advanceJob, emittingProgress, extendJob, isActive } from './job-state.ts'
-import { agedChangeover } from './plan.ts'
-import type { Bundles, Clock, GroupPositions, JobsStore, Removal, VersionsStore } from './ports.ts'
+import { enricherGroup, landingGroup, silverGroup } from '@mesh/shared/core/topics'
+import { type CandidateBuilderPorts, createCandidateBuilder } from './candidate-builder.ts'
+import type { EmissionState } from './emission.ts'
+import { advanceJob, emittingProgress } from './job-state.ts'
+import type { GroupPositions, Removal } from './ports.ts'
 import { rfc3339 } from './ports.ts'
 import { readPositions } from './read-positions.ts'
 import { assessReadiness, candidateLag, type ReadinessTarget } from './readiness.ts'
 import { createTokenBucket, type RateLimit, UNLIMITED } from './token-bucket.ts'
-import { candidateTopics } from './topic-specs.ts'
-import { addCandidate, cancelCandidate, finishReplay, moveChangeover } from './versions-transitions.ts'
+import { cancelCandidate } from './versions-transitions.ts'
 
-export type RunnerPorts = EmissionPorts & {
-  readonly jobs: JobsStore
-  readonly versions: VersionsStore
-  readonly bundles: Bundles
-  readonly registry: SchemaRegistry
+export type RunnerPorts = CandidateBuilderPorts & {
   readonly groups: GroupPositions
   readonly removal: Removal
-  readonly clock: Clock
   /** In [0, 1): spreads retries. */
   readonly random: () => number
   readonly events: RunnerEvents
@@ -33,6 +24,7 @@ export type RunnerEvents = {
   entered(job: ReplayJob): void
   emitted(job: ReplayJob, records: number): void
   failing(job: ReplayJob, error: unknown): void
+  recovered(job: ReplayJob): void
 }
 
 export type RunnerSettings = {
@@ -55,6 +47,8 @@ export type ReplayRunner = {
 type Running = {
   progress: ReplayProgress | null
   error: ReplayJob['error']
+  /** Failures in a row without anything achieved in between. */
+  failures: number
   publishedAt: number
   target: ReadinessTarget | null
   caughtUpAsOf: number | null
@@ -62,20 +56,19 @@ type Running = {
 }
 
 const PUBLISH_MS = 1000
-const AGE_CHECK_MS = 60_000
 /** Weight of the newest second in the shown rate. */
 const RATE_WEIGHT = 0.3
 
 /** Drives jobs through their states. Every step may be repeated: a restart takes a job up where its durable state says. */
 export function createReplayRunner(ports: RunnerPorts, settings: RunnerSettings): ReplayRunner {
   const { jobs, versions, clock, events } = ports
+  const builder = createCandidateBuilder(ports)
   const running = new Map<string, Running>()
 
   const now = (): string => rfc3339(clock.now())
 
   async function run(id: string, stop: AbortSignal): Promise<void> {
     const of = runningOf(id)
-    let attempt = 0
     while (!stop.aborted) {
       const job = jobs.get(id)!
       if (job.cleaned) break
@@ -83,17 +76,30 @@ export function createReplayRunner(ports: RunnerPorts, settings: RunnerSettings)
       const signal = AbortSignal.any([stop, of.step.signal])
       try {
         await takeStep(job, signal)
-        attempt = 0
-        of.error = null
+        recovered(job)
       } catch (error) {
         if (signal.aborted || jobs.get(id)!.state !== job.state) continue
-        attempt++
-        of.error = { code: isMeshError(error) ? error.code : 'MESH_INTERNAL', message: describeError(error) }
-        events.failing(job, error)
-        await clock.wait(retryDelayMs(DEFAULT_RETRY, attempt, ports.random())!, signal)
+        failed(job, error)
+        await clock.wait(retryDelayMs(DEFAULT_RETRY, of.failures, ports.random())!, signal)
       }
     }
     running.delete(id)
+  }
+
+  /** A failure is told once, however often it is met again. */
+  function failed(job: ReplayJob, error: unknown): void {
+    const of = runningOf(job.id)
+    const code = isMeshError(error) ? error.code : 'MESH_INTERNAL'
+    if (of.error?.code !== code) events.failing(job, error)
+    of.error = { code, message: describeError(error) }
+    of.failures++
+  }
+
+  function recovered(job: ReplayJob): void {
+    const of = runningOf(job.id)
+    if (of.error !== null) events.recovered(job)
+    of.error = null
+    of.failures = 0
   }
 
   function takeStep(job: ReplayJob, signal: AbortSignal): Promise<void> {
@@ -121,88 +127,31 @@ export function createReplayRunner(ports: RunnerPorts, settings: RunnerSettings)
     events.entered(next)
   }
 
-  /** Topics, schema, then the candidate's record: from then on services know the version. */
   async function prepare(job: ReplayJob): Promise<void> {
-    const bundle = await ports.bundles.load(job.plan.bundle)
-    await ports.topics.ensure(candidateTopics(bundle.contract, job.version, job.id))
-    const schemaId = await registerSchema(ports.registry, subjectOf(job.stream, job.version), bundle.refinedAvsc)
-    const topicId = (await ports.topics.ids([job.replayTopic])).get(job.replayTopic)
-    if (!topicId) throw new MeshError('MESH_KAFKA_UNAVAILABLE', `${job.replayTopic} is not shown after its creation`)
-    await versions.update(job.stream, (state) => {
-      // A job that was cancelled meanwhile must not bring its candidate back.
-      if (!isActive(jobs.get(job.id)!)) throw new Error(`replay ${job.id} is no longer active`)
-      return addCandidate(state!, {
-        version: job.version,
-        bundle: unboundBundle(bundle, schemaId),
-        start: job.plan.partitions.map((partition) => partition.from),
-        replay: { job: job.id, topic: job.replayTopic, topicId, ends: null, changeover: job.changeover },
-        at: now(),
-      })
-    })
+    await builder.prepare(job)
     await enter(job, 'PREPARED')
   }
 
-  async function emit(job: ReplayJob, signal: AbortSignal): Promise<void> {
-    const replay = findVersion(versions.get(job.stream)!, job.version)?.replay
-    if (!replay) throw new Error(`stream ${job.stream} has no candidate ${job.version}`)
-    if (replay.ends === null) {
-      await checkReplayTopic(job, replay.topicId)
-      const retentionMs = (await ports.bundles.load(job.plan.bundle)).contract.raw.retentionMs
-      const onChunk = progressReporter(job, () => keepChangeoverYoung(job.id, retentionMs))
-      await emitHistory(job, ports, { limit: limitOf(job), signal, onChunk })
-      await keepChangeoverYoung(job.id, retentionMs)
-      const { changeover } = jobs.get(job.id)!
-      // The changeover moved on: the next step emits what was added.
-      if (changeover.some((offset, p) => offset !== job.changeover[p])) return
-      const ends = (await ports.topics.offsets(job.replayTopic)).map((partition) => partition.highWatermark)
-      await versions.update(job.stream, (state) => {
-        const moved = moveChangeover(state!, job.version, { changeover, at: now() })
-        return finishReplay(moved, job.version, { ends, at: now() })
-      })
-    }
-    await enter(job, 'DRAINED')
+  async function emit({ id }: ReplayJob, signal: AbortSignal): Promise<void> {
+    const optionsOf = (job: ReplayJob) => ({ limit: limitOf(job), signal, onChunk: progressReporter(job) })
+    if (await builder.emit(id, optionsOf)) await enter(jobs.get(id)!, 'DRAINED')
   }
 
-  async function keepChangeoverYoung(id: string, retentionMs: number): Promise<void> {
-    const job = jobs.get(id)!
-    const topic = rawTopic(job.stream)
-    if (retentionMs <= 0) return
-    const young = await ports.history.logOffsetsAtTime(topic, clock.now() - retentionMs / 2)
-    const highWatermarks = (await ports.topics.offsets(topic)).map((partition) => partition.highWatermark)
-    const youngFrom = highWatermarks.map((end, p) => young.get(p) ?? end)
-    const moved = agedChangeover(job.changeover, youngFrom, highWatermarks)
-    if (moved === null) return
-    await jobs.update(id, (current) => extendJob(current, moved, now()))
-    await versions.update(job.stream, (state) => moveChangeover(state!, job.version, { changeover: moved, at: now() }))
-  }
-
-  async function checkReplayTopic(job: ReplayJob, topicId: string): Promise<void> {
-    if ((await ports.topics.ids([job.replayTopic])).get(job.replayTopic) === topicId) return
-    throw new MeshError('MESH_KAFKA_TOPIC_RECREATED', `${job.replayTopic} is not the topic that the job made`, {
-      place: job.replayTopic,
-    })
-  }
-
-  /** Publishes progress at most once a second, and keeps the changeover young during a long run. */
-  function progressReporter(job: ReplayJob, checkAge: () => Promise<void>): (state: EmissionState) => Promise<void> {
-    let perSecond = 0
-    let counted = 0
-    let countedAt = clock.now()
-    let agedAt = clock.now()
+  function progressReporter(job: ReplayJob): (state: EmissionState) => Promise<void> {
+    let reported = 0
+    let rate = { perSecond: 0, records: 0, at: clock.now() }
     return async function report(state) {
       const at = clock.now()
-      const total = state.emitted.reduce((sum, records) => sum + records, 0)
-      if (at - countedAt >= PUBLISH_MS) {
-        const rate = ((total - counted) * 1000) / (at - countedAt)
-        perSecond = perSecond === 0 ? rate : perSecond * (1 - RATE_WEIGHT) + rate * RATE_WEIGHT
-        events.emitted(job, total - counted)
-        counted = total
-        countedAt = at
+      const records = state.emitted.reduce((sum, count) => sum + count, 0)
+      events.emitted(job, records - reported)
+      reported = records
+      if (at - rate.at >= PUBLISH_MS) {
+        const newest = ((records - rate.records) * 1000) / (at - rate.at)
+        const perSecond = rate.perSecond === 0 ? newest : rate.perSecond * (1 - RATE_WEIGHT) + newest * RATE_WEIGHT
+        rate = { perSecond, records, at }
       }
-      await publish(job.id, emittingProgress(job, { ...state, perSecond }))
-      if (at - agedAt < AGE_CHECK_MS) return
-      agedAt = at
-      await checkAge()
+      recovered(job)
+      await publish(job.id, emittingProgress(job, { ...state, perSecond: rate.perSecond }))
     }
   }
 
@@ -238,6 +187,7 @@ export function createReplayRunner(ports: RunnerPorts, settings: RunnerSettings)
     await jobs.update(job.id, (current) => ({ ...current, error: null, cleaned: true }))
   }
 
+  /** Progress is shown at once and published at most once a second. */
   async function publish(id: string, progress: ReplayProgress): Promise<void> {
     const of = runningOf(id)
     of.progress = progress
@@ -260,6 +210,7 @@ export function createReplayRunner(ports: RunnerPorts, settings: RunnerSettings)
     const started: Running = {
       progress: null,
       error: null,
+      failures: 0,
       publishedAt: 0,
       target: null,
       caughtUpAsOf: null,

@@ -1,11 +1,13 @@
 import type { Clock } from './ports.ts'
 
 export type RateLimit = {
+  /** Most records worth taking at once: those of one second; Infinity without a limit. */
+  readonly burst: number
   /** Resolves when `count` more may go; a count above the bucket goes once the bucket is full. */
   take(count: number, signal?: AbortSignal): Promise<void>
 }
 
-export const UNLIMITED: RateLimit = { take: async () => {} }
+export const UNLIMITED: RateLimit = { burst: Number.POSITIVE_INFINITY, take: async () => {} }
 
 /** `perSecond` on average, bursts of at most one second. One taker at a time: takers queue in order. */
 export function createTokenBucket(perSecond: number, clock: Clock): RateLimit {
@@ -30,6 +32,7 @@ export function createTokenBucket(perSecond: number, clock: Clock): RateLimit {
   }
 
   return {
+    burst: Math.max(1, Math.floor(perSecond)),
     take(count, signal) {
       queue = queue.then(() => takeNow(count, signal))
       return queue

@@ -64,6 +64,7 @@ export async function createTestMesh(): Promise<TestMesh> {
           bound: () => {},
           entered: ({ state }) => void entered.push(state),
           emitted: () => {},
+          recovered: () => {},
           failing: (_job, error) => void failures.push(error instanceof MeshError ? error.code : String(error)),
         },
         settings: {

@@ -401,6 +401,23 @@ describe('a changeover that grows old', () => {
   })
 })
 
+describe('a replayer that was away for long', () => {
+  test('finds its changeover gone from the log, and moves it to where bronze and log meet', async () => {
+    const job = await start({ recordsPerSecond: 20 })
+    await until(mesh, async () => (await replayed(job, 0)).length > 0)
+    await mesh.stop()
+    await produceRaw(mesh.producer, 'orders', { partition: 0, count: 10, timestamp: () => AT + 1000 })
+    await writeBronze(mesh, 'orders', { partition: 0, to: COUNT + 10 })
+    mesh.kafka.trim('raw.orders.v1', 0, COUNT + 8)
+    mesh.clock.advance(7 * 86_400_000)
+    replayer = await mesh.start()
+    await untilState(mesh, replayer, job.id, 'DRAINED')
+    expect(emitted(job, 0)).toEqual(span(0, COUNT + 10))
+    expect(replayer.replays.get(job.id).changeover).toEqual([COUNT + 10, COUNT])
+    expect(mesh.failures).toEqual([])
+  })
+})
+
 describe('mesh.replays', () => {
   test('holds the job at each transition, and a replayer that starts later shows it', async () => {
     const job = await start()
@@ -421,6 +438,11 @@ describe('mesh.replays', () => {
     await until(mesh, async () => (await replayed(job, 0)).length > 0)
     expect(headerText(mesh.kafka.log(job.replayTopic, 0)[0]!.headers, 'mesh-replay')).toBe(job.id)
     const { progress } = replayer.replays.get(job.id)
-    expect(progress.partitions[0]).toMatchObject({ partition: 0, position: COUNT, emitted: COUNT, total: COUNT })
+    expect(progress.partitions[0]).toEqual({ partition: 0, position: 4, emitted: 4, total: COUNT })
+    await until(mesh, () => replayer.replays.get(job.id).progress.partitions[0]!.emitted === 20)
+    const later = replayer.replays.get(job.id).progress
+    expect(later.recordsPerSecond).toBeGreaterThanOrEqual(3)
+    expect(later.recordsPerSecond).toBeLessThanOrEqual(5)
+    expect(later.etaSeconds).toBeGreaterThan(10)
   })
 })
