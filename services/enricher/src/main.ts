@@ -21,10 +21,11 @@ await runService({
     const store = openObjectStore(lakeLocation(config))
     const codec = createAvroCodec(createSchemaRegistry({ url: config.registryUrl }))
     const producer = await kafka.producer()
+    const publisher = createCommitPublisher(producer)
     const enricher = createEnricher({
       kafka,
       producer,
-      publish: createCommitPublisher(producer).publish,
+      publish: (event) => publisher.publish(event),
       codes: createCodeLoader({ store, codec, cacheDir: join(config.stateDir, 'bundles') }),
       tables: createJoinTables({ kafka, codec, onFatal: fatal }),
       limits: config,

@@ -98,8 +98,8 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
     const rest = deadLetters.take()
     if (rest.length > 0) await context.producer.send(topics.deadLetter, rest)
     if (end !== undefined && end > books.sourceNext) books.sourceNext = end
-    // Own output counts as read only once its fates are booked: a restart before that must find it again.
-    if (!fates.pending(books.sourceNext) && books.refinedNext < state.fatesEnd) books.refinedNext = state.fatesEnd
+    // What an earlier run wrote for records yet to come stays beyond the books: a restart must find it again.
+    books.refinedNext = fates.pendingFrom(books.sourceNext) ?? Math.max(books.refinedNext, state.fatesEnd)
     telemetry.decided(id, before, books.counts)
   }
 

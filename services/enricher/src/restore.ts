@@ -58,11 +58,12 @@ export async function restorePartition(deps: RestoreDeps, from: RestoreFrom): Pr
     await deps.kafka.readRanges(deps.topics.refined, [range], (batch) => {
       for (const record of batch.records) {
         const src = parseMeshSrc(headerText(record.headers, HEADER.src) ?? '')
-        fates.add(src, refinedHash(src, record.key, payloadOf(record.value)))
+        const hash = refinedHash(src, record.key, payloadOf(record.value))
+        fates.add(src, { hash, refinedOffset: record.offset })
       }
     })
   }
-  if (!fates.pending(books.sourceNext)) books.refinedNext = output.highWatermark
+  books.refinedNext = fates.pendingFrom(books.sourceNext) ?? output.highWatermark
   const dedupe = createDedupeStore(deps.retainMs)
   if (deps.retainMs > 0) await rebuildDedupe(deps, from, { dedupe, to: books.sourceNext, rawTime: books.rawTime })
   if (books.rawTime !== null) dedupe.advance(books.rawTime)

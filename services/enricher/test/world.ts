@@ -13,14 +13,14 @@ import {
   VERSIONS_TOPIC,
 } from '@mesh/shared/core/topics'
 import type { StreamVersion, StreamVersions } from '@mesh/shared/core/versions'
-import type { KafkaPort, Producer } from '@mesh/shared/kafka/port'
+import type { Producer } from '@mesh/shared/kafka/port'
 import { createFolderObjectStore } from '@mesh/shared/lake/folder-object-store'
 import type { ObjectStore } from '@mesh/shared/lake/object-store'
 import { createAvroCodec, type FastAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { freezeBundle, putBundle } from '@mesh/shared/schema/bundle'
 import type { Bundle } from '@mesh/shared/schema/port'
 import { loadStreamFolder } from '@mesh/shared/schema/stream-folder'
-import { createMemoryKafka } from '@mesh/shared/testing/memory-kafka'
+import { createMemoryKafka, type MemoryKafka } from '@mesh/shared/testing/memory-kafka'
 
 export type Posted = {
   readonly partition?: number
@@ -34,7 +34,7 @@ export type Posted = {
 
 /** Everything around the enricher: a broker, a registry, the lake, and the streams of `test/streams`. */
 export type World = {
-  readonly kafka: KafkaPort
+  readonly kafka: MemoryKafka
   readonly codec: FastAvroCodec
   readonly store: ObjectStore
   readonly cacheDir: string

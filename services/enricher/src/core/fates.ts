@@ -10,13 +10,16 @@ export type Published = { readonly outputs: number; readonly hash: HashSum }
  */
 export type PublishedFates = {
   /** Takes an output in topic order. Outputs of other lanes, topics or partitions, redelivered ones and decided ones do not count. */
-  add(src: MeshSrc, hash: HashSum): void
+  add(src: MeshSrc, output: { readonly hash: HashSum; readonly refinedOffset: number }): void
   /** The published outputs of a raw offset, or null. */
   at(offset: number): Published | null
   /** True when a later raw record's output is published already: nothing may be emitted for this one any more. */
   passed(offset: number): boolean
-  /** True while outputs of raw offsets at or after `next` are known. */
-  pending(next: number): boolean
+  /**
+   * Where on the refined topic the outputs of raw offsets at or after `next` begin, or null when none is known. Books that end at
+   * `next` cover the topic up to there. `next` never falls.
+   */
+  pendingFrom(next: number): number | null
 }
 
 type SequenceOf = Pick<MeshSrc, 'lane' | 'topicId' | 'partition'>
@@ -25,18 +28,24 @@ type SequenceOf = Pick<MeshSrc, 'lane' | 'topicId' | 'partition'>
 export function createPublishedFates(sequence: SequenceOf, from: number): PublishedFates {
   const found = new Map<number, Published>()
   const highestSrc: HighestSrc = {}
+  const begins: { offset: number; refinedOffset: number }[] = []
+  let passedBegins = 0
   let highest = -1
   return {
-    add(src, hash) {
+    add(src, { hash, refinedOffset }) {
       if (src.lane !== sequence.lane || src.topicId !== sequence.topicId || src.partition !== sequence.partition) return
       if (src.offset < from || isRedelivered(highestSrc, src)) return
       advanceHighest(highestSrc, src)
       const before = found.get(src.offset) ?? { outputs: 0, hash: 0n }
       found.set(src.offset, { outputs: before.outputs + 1, hash: addHash(before.hash, hash) })
+      if (src.offset > highest) begins.push({ offset: src.offset, refinedOffset })
       highest = src.offset
     },
     at: (offset) => (offset > highest ? null : (found.get(offset) ?? null)),
     passed: (offset) => offset < highest,
-    pending: (next) => highest >= next,
+    pendingFrom(next) {
+      while (passedBegins < begins.length && begins[passedBegins]!.offset < next) passedBegins++
+      return begins[passedBegins]?.refinedOffset ?? null
+    },
   }
 }

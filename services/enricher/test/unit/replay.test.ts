@@ -1,6 +1,5 @@
 import { formatHash } from '@mesh/shared/core/books'
 import { liveVersion, type StreamVersions } from '@mesh/shared/core/versions'
-import type { MemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import { describe, expect, test } from 'vitest'
 import { createCodeLoader } from '../../src/adapters/code-loader.ts'
 import { readBooks } from '../../src/core/books.ts'
@@ -28,7 +27,7 @@ async function history(): Promise<History> {
   const ends = await emitReplay(world, 'orders', replayed, state)
   const candidate = await candidateOf(world, state, { ends, changeover: [CHANGEOVER] })
   expect(prepared.versions[1]!.replay!.topicId).toBe(candidate.versions[1]!.replay!.topicId)
-  ;(world.kafka as MemoryKafka).trim(RAW, 0, 30)
+  world.kafka.trim(RAW, 0, 30)
   return { world, state, candidate, log, redelivered: replayed.length - CHANGEOVER }
 }
 

@@ -26,6 +26,7 @@ export const refine: Refine<RawOrder, Order> = (event, { joins }) => {
       return ok<Order>([])
     case 'wait':
       return row === null ? drop('no customer yet') : ok(order)
+    case undefined:
     default: {
       const parts = event.parts ?? 0
       if (parts === 0) return ok(order)
