@@ -27,7 +27,7 @@ await runService({
     })
     const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-warehouse-sink' })
     const producer = await kafka.producer()
-    const { publish } = createCommitPublisher(producer)
+    const commits = createCommitPublisher(producer)
     const clients: Service = {
       start: async () => {},
       async stop() {
@@ -40,7 +40,7 @@ await runService({
       store: openObjectStore(lakeLocation(config)),
       codec: createAvroCodec(createSchemaRegistry({ url: config.registryUrl })),
       warehouse: createDuckDbWarehouse(file),
-      publish,
+      publish: (event) => commits.publish(event),
       limits: { maxRows: config.flushRows, maxBytes: config.flushBytes, maxAgeMs: config.flushInterval },
       now: () => performance.now(),
       telemetry: sinkTelemetry,

@@ -36,7 +36,8 @@ export function setText(node, text, className) {
 /** Children by key: kept, added, removed and put in order; `update` fills each. */
 export function keyed(parent, items, create, update) {
   const present = new Map([...parent.children].filter((child) => child.dataset.key).map((child) => [child.dataset.key, child]))
-  for (const child of [...parent.children]) if (!items.some((item) => item.key === child.dataset.key)) child.remove()
+  // The collection is live: what is removed would shift what follows.
+  for (const child of Array.from(parent.children)) if (!items.some((item) => item.key === child.dataset.key)) child.remove()
   items.forEach((item, i) => {
     const child = present.get(item.key) ?? create(item)
     child.dataset.key = item.key
