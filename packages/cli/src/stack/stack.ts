@@ -61,6 +61,10 @@ export interface Stack {
   stop(): Promise<void>
   kill(name: string, signal: NodeJS.Signals): boolean
   restart(name: string, signal?: NodeJS.Signals): Promise<void>
+  /** Stops one service, which keeps its address and stays stopped until `startService`. */
+  stopService(name: string): Promise<void>
+  /** Starts a stopped service again; resolves when it is ready. */
+  startService(name: string): Promise<void>
   /** Called for every process that ends without being asked to. Returns the way to unsubscribe. */
   onExit(listener: (death: ProcessDeath) => void): () => void
   /** Resolves when the stack has stopped: null, or why it could not go on. */
@@ -203,6 +207,8 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
     processes: () => supervisor.processes(),
     kill: (name, signal) => supervisor.kill(name, signal),
     restart: (name, signal) => supervisor.restart(name, signal),
+    stopService: (name) => supervisor.halt(name),
+    startService: (name) => supervisor.resume(name),
     done,
     async stop() {
       await supervisor.stop()

@@ -50,6 +50,10 @@ export interface Supervisor {
   kill(name: string, signal: NodeJS.Signals): boolean
   /** Ends one process with the signal and starts it again; also for processes without a restart policy. */
   restart(name: string, signal?: NodeJS.Signals): Promise<void>
+  /** Stops one running process, which stays stopped until `resume`. */
+  halt(name: string): Promise<void>
+  /** Starts a halted process again; resolves when it is ready. */
+  resume(name: string): Promise<void>
   processes(): readonly ProcessStatus[]
   /** Resolves when everything has stopped; with the error when a process that may not die has died. */
   readonly done: Promise<MeshError | null>
@@ -69,8 +73,8 @@ interface Entry {
   quickDeaths: number
   /** The start in progress, which a stop waits for. */
   launching: Promise<void> | undefined
-  /** True while `restart` replaces the process: its end is no death. */
-  replacing: boolean
+  /** True while `restart` or `halt` ends the process: its end is no death. */
+  ending: boolean
 }
 
 export function createSupervisor(hooks: SupervisorHooks = {}): Supervisor {
@@ -90,7 +94,7 @@ export function createSupervisor(hooks: SupervisorHooks = {}): Supervisor {
         restarts: 0,
         quickDeaths: 0,
         launching: undefined,
-        replacing: false,
+        ending: false,
       }),
     )
     stages.push(stage)
@@ -132,7 +136,7 @@ export function createSupervisor(hooks: SupervisorHooks = {}): Supervisor {
     const startedAt = Date.now()
     const exit = await child.exited
     entry.running = undefined
-    if (stopping || entry.replacing) return
+    if (stopping || entry.ending) return
     const { spec, restarts } = entry.child
     hooks.onDeath?.({ name: spec.name, exit, lastLines: lastLines(spec.logFile, SHOWN_LINES), willRestart: restarts })
     if (restarts) await revive(entry, Date.now() - startedAt)
@@ -189,16 +193,34 @@ export function createSupervisor(hooks: SupervisorHooks = {}): Supervisor {
 
   async function restart(name: string, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const entry = find(name)
-    const old = entry.running
-    if (!old) throw new MeshError('MESH_STACK_NOT_RUNNING', `${name} is not running`)
-    entry.replacing = true
-    try {
-      old.kill(signal)
-      await old.exited
-    } finally {
-      entry.replacing = false
-    }
+    await end(entry, async (child) => {
+      child.kill(signal)
+      await child.exited
+    })
     await launch(entry)
+  }
+
+  async function halt(name: string): Promise<void> {
+    const entry = find(name)
+    await end(entry, (child) => child.stop())
+    change(entry, 'stopped')
+  }
+
+  async function resume(name: string): Promise<void> {
+    const entry = find(name)
+    if (stopping) throw new MeshError('MESH_STACK_STOPPED', 'the stack is stopping')
+    if (entry.running) return
+    await (entry.launching ?? launch(entry))
+  }
+
+  async function end(entry: Entry, ended: (child: ManagedChild) => Promise<unknown>): Promise<void> {
+    if (!entry.running) throw new MeshError('MESH_STACK_NOT_RUNNING', `${entry.child.spec.name} is not running`)
+    entry.ending = true
+    try {
+      await ended(entry.running)
+    } finally {
+      entry.ending = false
+    }
   }
 
   function kill(name: string, signal: NodeJS.Signals): boolean {
@@ -216,7 +238,7 @@ export function createSupervisor(hooks: SupervisorHooks = {}): Supervisor {
     hooks.onChange?.(statusOf(entry))
   }
 
-  return { start, stop, kill, restart, done, processes: () => stages.flat().map(statusOf) }
+  return { start, stop, kill, restart, halt, resume, done, processes: () => stages.flat().map(statusOf) }
 }
 
 function statusOf({ child, running, state, restarts }: Entry): ProcessStatus {

@@ -74,6 +74,20 @@ test('a restart on purpose is no death', async () => {
   expect(listener).not.toHaveBeenCalled()
 })
 
+test('a service that was stopped on purpose stays stopped until it is started again, under the same address', async () => {
+  const stack = await start(project({ toy: 'serves', other: 'serves' }).options)
+  const listener = vi.fn<(death: ProcessDeath) => void>()
+  stack.onExit(listener)
+  await stack.stopService('toy')
+  expect(statusOf(stack, 'toy')).toMatchObject({ state: 'stopped', pid: null })
+  expect(statusOf(stack, 'other').state).toBe('running')
+  await expect(isUp(`${stack.addresses.services['toy']}/readyz`)).rejects.toThrow()
+  await stack.startService('toy')
+  expect(statusOf(stack, 'toy')).toMatchObject({ state: 'running', restarts: 0 })
+  expect(await isUp(`${stack.addresses.services['toy']}/readyz`)).toBe(true)
+  expect(listener).not.toHaveBeenCalled()
+})
+
 test('when one service cannot start, those before it are stopped and the error has its last lines', async () => {
   const { options } = project({ good: 'serves', bad: 'ends' })
   await expect(start(options)).rejects.toMatchObject({
