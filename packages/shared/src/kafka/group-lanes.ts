@@ -6,7 +6,14 @@ import type { AssignedPartition, Assignment, GroupConsumerOptions, PartitionHand
 export type GroupClient = {
   /** Facts of assigned partitions: committed offset, log start, high watermark, topic id. */
   describe(partitions: readonly TopicPartition[]): Promise<AssignedPartition[]>
-  /** Resolves false when the group no longer accepts commits of this member's generation. */
+  /** Topic ids as they are at this moment; a topic that is gone is absent. */
+  topicIds(): Promise<ReadonlyMap<string, string>>
+  /** A topic id that was seen is taken for true for so long (ms). */
+  readonly topicIdsHoldMs: number
+  /**
+   * Resolves false when the group no longer accepts commits of this member's generation. The request's generation is the one
+   * at the time of the call: nothing is awaited before it is fixed.
+   */
   commit(topic: string, partition: number, progress: Progress): Promise<boolean>
   seek(topic: string, partition: number, offset: number): void
   pause(topic: string, partition: number): void
@@ -21,6 +28,8 @@ type Lane = TopicPartition & {
   handler: PartitionHandler | null
   /** Set for good when the partition leaves or the loop fails: nothing of this lane is committed any more. */
   closed: boolean
+  /** The handler's `close` has been called. */
+  ended: boolean
   /** The user's wish. */
   paused: boolean
   tickDue: boolean
@@ -52,7 +61,11 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
   const lanes = new Map<string, Lane>()
   let failed = false
   let stopping = false
-  let ending: Promise<unknown> = Promise.resolve()
+  let generation = 0
+  /** Everything begun for the generations so far: work in flight, closing of former lanes, opening of new ones. */
+  let settled: Promise<unknown> = Promise.resolve()
+  let topicIds: Promise<ReadonlyMap<string, string>> = Promise.resolve(new Map())
+  let topicIdsAt = 0
   const timer = setInterval(markTicks, options.tickMs ?? DEFAULT_TICK_MS).unref()
 
   function fail(error: unknown): void {
@@ -64,27 +77,33 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
   }
 
   function assigned(partitions: readonly TopicPartition[]): void {
+    const own = ++generation
     const former = [...lanes.values()]
     lanes.clear()
     for (const lane of former) lane.closed = true
-    // What is in flight may still be writing: the same partition starts again only after it has ended.
-    const ended = Promise.all([ending, ...former.map(revoke)])
-    ending = ended
     for (const { topic, partition } of partitions) client.pause(topic, partition)
-    ended.then(() => open(partitions)).catch(fail)
+    // What is in flight may still be writing: the same partition starts again only after it has ended.
+    settled = Promise.all([settled, ...former.map(revoke)])
+      .then(() => open(own, partitions))
+      .catch(fail)
   }
 
   async function revoke(lane: Lane): Promise<void> {
     await lane.tail
-    await lane.handler?.close?.('revoked')
+    await endHandler(lane, 'revoked')
   }
 
-  async function open(partitions: readonly TopicPartition[]): Promise<void> {
-    if (failed || stopping) return
+  async function open(own: number, partitions: readonly TopicPartition[]): Promise<void> {
+    const isStale = (): boolean => own !== generation || failed || stopping
+    if (isStale()) return
     const described = await client.describe(partitions)
+    if (isStale()) return
+    topicIds = Promise.resolve(new Map(described.map(({ topic, topicId }) => [topic, topicId])))
+    topicIdsAt = Date.now()
     await Promise.all(described.map(openLane))
   }
 
+  /** A lane that is overtaken by a generation, a failure or a stop while it opens is never fetched; whoever overtook closes it. */
   async function openLane(assignedPartition: AssignedPartition): Promise<void> {
     const { topic, partition, topicId } = assignedPartition
     const lane: Lane = {
@@ -94,6 +113,7 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
       position: -1,
       handler: null,
       closed: false,
+      ended: false,
       paused: false,
       tickDue: false,
       tail: Promise.resolve(),
@@ -103,7 +123,7 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
       lane.handler = assignment.handler
       lane.position = assignment.position
       lane.paused = assignment.paused ?? false
-      if (lane.closed) return
+      if (lane.closed || stopping) return
       client.seek(topic, partition, lane.position)
       if (!lane.paused) client.resume(topic, partition)
     })
@@ -112,7 +132,7 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
 
   async function deliver(batch: Omit<RecordBatch, 'topicId'>): Promise<boolean> {
     const lane = lanes.get(laneKey(batch.topic, batch.partition))
-    if (!lane || lane.closed || lane.paused || lane.handler === null) return false
+    if (stopping || !lane || lane.closed || lane.paused || lane.handler === null) return false
     if (batch.firstOffset !== lane.position) {
       client.seek(batch.topic, batch.partition, lane.position)
       return false
@@ -156,13 +176,32 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
         place: `${lane.topic}/${lane.partition}`,
       })
     }
+    await checkTopicId(lane)
+    // The last look before the request: a generation that began meanwhile must not carry work of a former one.
+    if (lane.closed) return
     if (await client.commit(lane.topic, lane.partition, progress)) await handler.committed?.(progress)
     else lane.closed = true
   }
 
+  /** A topic that was deleted and created again reuses offsets for other records: nothing may be committed for it. */
+  async function checkTopicId({ topic, topicId }: Lane): Promise<void> {
+    if (Date.now() - topicIdsAt >= client.topicIdsHoldMs) {
+      topicIdsAt = Date.now()
+      topicIds = client.topicIds()
+    }
+    if ((await topicIds).get(topic) === topicId) return
+    throw new MeshError('MESH_KAFKA_TOPIC_RECREATED', 'the topic is another one than at assignment', { place: topic })
+  }
+
   async function closeLane(lane: Lane): Promise<void> {
-    await enqueue(lane, async (handler) => (await handler.close?.('stopping')) ?? null)
+    await enqueue(lane, () => endHandler(lane, 'stopping'))
     lane.closed = true
+  }
+
+  async function endHandler(lane: Lane, reason: 'revoked' | 'stopping'): Promise<Progress | null> {
+    if (lane.ended) return null
+    lane.ended = true
+    return (await lane.handler?.close?.(reason)) ?? null
   }
 
   return {
@@ -186,8 +225,10 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
     async stop() {
       stopping = true
       clearInterval(timer)
-      await ending.catch(() => undefined)
+      await settled
       await Promise.all([...lanes.values()].map(closeLane))
+      // A rejoin in between took the lanes over.
+      await settled
     },
   }
 }

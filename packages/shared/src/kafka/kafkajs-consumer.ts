@@ -11,8 +11,13 @@ const SESSION_TIMEOUT_MS = 6000
 const HEARTBEAT_MS = 1000
 /** A handler that works longer on one batch is stuck: heartbeats end and the consumer fails. */
 const STALL_MS = 300_000
-const TOPIC_ID_CHECK_MS = 5000
+const TOPIC_IDS_HOLD_MS = 5000
 const CONCURRENT_PARTITIONS = 64
+/**
+ * A fetch of one partition is decompressed whole, before the handler sees it: `maxBytesPerPartition` bounds what comes over the
+ * wire (a first record batch that is larger still comes), not what it unpacks to. Reckon memory as partitions in flight × this
+ * × the compression ratio.
+ */
 const FETCH = { minBytes: 1, maxWaitTimeInMs: 100, maxBytesPerPartition: 1_048_576, maxBytes: 16_777_216 }
 const LOST_GENERATION = new Set([
   'REBALANCE_IN_PROGRESS',
@@ -40,8 +45,6 @@ export function createKafkaJsConsumer(
     // A crash ends the process; kafkajs must not restart the consumer by itself.
     retry: { retries: 5, initialRetryTime: 100, maxRetryTime: 2000, restartOnFailure: () => Promise.resolve(false) },
   })
-  const topicIds = new Map<string, string>()
-  let idsCheckedAt = 0
   let joined: PromiseWithResolvers<void> = Promise.withResolvers()
   let ended = false
 
@@ -57,6 +60,8 @@ export function createKafkaJsConsumer(
     },
     {
       describe,
+      topicIds: () => admin.topicIds(topics),
+      topicIdsHoldMs: TOPIC_IDS_HOLD_MS,
       commit,
       seek,
       pause: (topic, partition) => consumer.pause([{ topic, partitions: [partition] }]),
@@ -111,7 +116,6 @@ export function createKafkaJsConsumer(
       const topicId = ids.get(topic)
       if (topicId === undefined)
         throw new MeshError('MESH_KAFKA_TOPIC_RECREATED', 'an assigned topic is gone', { place: topic })
-      topicIds.set(topic, topicId)
       const [committed, offsets] = await Promise.all([admin.committed(groupId, topic), admin.offsets(topic)])
       for (const { partition } of partitions.filter((p) => p.topic === topic)) {
         const found = offsets.find((o) => o.partition === partition)
@@ -130,12 +134,10 @@ export function createKafkaJsConsumer(
         })
       }
     }
-    idsCheckedAt = Date.now()
     return described
   }
 
   async function commit(topic: string, partition: number, { nextOffset, metadata }: Progress): Promise<boolean> {
-    await checkTopicIds()
     try {
       await consumer.commitOffsets([{ topic, partition, offset: String(nextOffset), metadata }])
       return !ended
@@ -144,19 +146,6 @@ export function createKafkaJsConsumer(
         if (LOST_GENERATION.has((e as { type?: string }).type ?? '')) return false
       }
       throw error
-    }
-  }
-
-  /** A topic that was deleted and created again reuses offsets for other records: nothing may be committed for it. */
-  async function checkTopicIds(): Promise<void> {
-    if (Date.now() - idsCheckedAt < TOPIC_ID_CHECK_MS) return
-    idsCheckedAt = Date.now()
-    const ids = await admin.topicIds(topics)
-    for (const [topic, id] of topicIds) {
-      if (ids.get(topic) !== id)
-        throw new MeshError('MESH_KAFKA_TOPIC_RECREATED', 'the topic is another one than at assignment', {
-          place: topic,
-        })
     }
   }
 

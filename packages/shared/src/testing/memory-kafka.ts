@@ -92,7 +92,7 @@ export function createMemoryKafka(now: () => number = Date.now): MemoryKafka {
   function rebalance(group: Group): void {
     if (group.members.length === 0) return
     const names = [...new Set(group.members.flatMap((member) => member.topics))]
-    const partitionsOf = Object.fromEntries(names.map((name) => [name, topicOf(name).partitions.map((_, i) => i)]))
+    const partitionsOf = Object.fromEntries(names.map((name) => [name, topics.get(name)?.partitions.map((_, i) => i) ?? []]))
     const assignment = coPartition(
       group.members.map((member) => member.id),
       partitionsOf,
@@ -137,6 +137,8 @@ export function createMemoryKafka(now: () => number = Date.now): MemoryKafka {
               }
             }),
           ),
+        topicIds: () => admin.topicIds(options.topics),
+        topicIdsHoldMs: 0,
         commit(topic, partition, { nextOffset, metadata }) {
           if (ended || !group.members.includes(member)) return Promise.resolve(false)
           group.committed.set(keyOf(topic, partition), { offset: nextOffset, metadata })

@@ -1,0 +1,181 @@
+import { afterEach, expect, it } from 'vitest'
+import { createGroupLanes, type GroupClient, type GroupLanes } from '../../../src/kafka/group-lanes.ts'
+import type { AssignedPartition, Assignment, PartitionHandler } from '../../../src/kafka/port.ts'
+import { until } from '../../../src/testing/until.ts'
+
+const P0 = { topic: 't', partition: 0 }
+const open: GroupLanes[] = []
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((lanes) => lanes.stop()))
+})
+
+type World = {
+  lanes: GroupLanes
+  log: string[]
+  errors: unknown[]
+  topicId: string
+  describing: PromiseWithResolvers<void>[]
+  assigning: PromiseWithResolvers<void>[]
+  asking: PromiseWithResolvers<void>[]
+}
+
+/** Lanes over a client whose answers a test releases one by one; `hold` names the calls that wait. */
+function world(hold: readonly ('describe' | 'assign' | 'topicIds')[], handler: Partial<PartitionHandler> = {}): World {
+  const log: string[] = []
+  let handlers = 0
+  const gate = async (name: (typeof hold)[number], waiting: PromiseWithResolvers<void>[]): Promise<void> => {
+    if (!hold.includes(name)) return
+    const released = Promise.withResolvers<void>()
+    waiting.push(released)
+    await released.promise
+  }
+  const w: Omit<World, 'lanes'> = { log, errors: [], topicId: 'id-1', describing: [], assigning: [], asking: [] }
+  const client: GroupClient = {
+    async describe(partitions) {
+      await gate('describe', w.describing)
+      return partitions.map(
+        (p): AssignedPartition => ({ ...p, topicId: w.topicId, committed: null, logStartOffset: 0, highWatermark: 9 }),
+      )
+    },
+    async topicIds() {
+      await gate('topicIds', w.asking)
+      return new Map([['t', w.topicId]])
+    },
+    topicIdsHoldMs: 0,
+    commit(_topic, _partition, { nextOffset }) {
+      log.push(`commit ${nextOffset}`)
+      return Promise.resolve(true)
+    },
+    seek: (_topic, _partition, offset) => void log.push(`seek ${offset}`),
+    pause: () => undefined,
+    resume: () => void log.push('resume'),
+  }
+  const lanes = createGroupLanes(
+    {
+      groupId: 'g',
+      topics: ['t'],
+      tickMs: 1,
+      onFatal: (error) => w.errors.push(error),
+      async assign(): Promise<Assignment> {
+        const id = ++handlers
+        log.push(`assign ${id}`)
+        await gate('assign', w.assigning)
+        return {
+          position: 0,
+          handler: {
+            process: ({ nextOffset }) => Promise.resolve({ nextOffset, metadata: '' }),
+            close(reason) {
+              log.push(`close ${id} ${reason}`)
+              return Promise.resolve(null)
+            },
+            ...handler,
+          },
+        }
+      },
+    },
+    client,
+  )
+  open.push(lanes)
+  return Object.assign(w, { lanes })
+}
+
+const batch = (nextOffset: number) => ({ ...P0, firstOffset: 0, nextOffset, records: [] })
+
+it('opens no lane of a generation that was overtaken while it was described', async () => {
+  const w = world(['describe'])
+  w.lanes.assigned([P0])
+  await until(() => w.describing.length === 1, 'the first description')
+  w.lanes.assigned([])
+  w.describing[0]!.resolve()
+  await w.lanes.stop()
+  expect(w.log).toEqual([])
+  expect(w.lanes.positions().size).toBe(0)
+})
+
+it('closes a lane that was overtaken while it was assigned, unfetched, before the next one opens', async () => {
+  const w = world(['assign'])
+  w.lanes.assigned([P0])
+  await until(() => w.assigning.length === 1, 'the first assignment')
+  w.lanes.assigned([P0])
+  w.assigning[0]!.resolve()
+  await until(() => w.assigning.length === 2, 'the second assignment')
+  expect(w.log).toEqual(['assign 1', 'close 1 revoked', 'assign 2'])
+  w.assigning[1]!.resolve()
+  await until(() => w.log.includes('resume'), 'the second lane')
+  expect(await w.lanes.deliver(batch(1))).toBe(true)
+})
+
+it('has one handler of a partition at a time when three generations overlap', async () => {
+  const w = world(['describe', 'assign'])
+  for (let i = 0; i < 3; i++) w.lanes.assigned([P0])
+  await until(() => w.describing.length === 1, 'a description')
+  w.describing[0]!.resolve()
+  await until(() => w.assigning.length === 1, 'an assignment')
+  w.assigning[0]!.resolve()
+  await until(() => w.log.includes('resume'), 'the lane')
+  expect(w.log).toEqual(['assign 1', 'seek 0', 'resume'])
+})
+
+it('commits nothing of a lane that was overtaken while its topic id was checked', async () => {
+  const w = world(['topicIds'])
+  w.lanes.assigned([P0])
+  await until(() => w.log.includes('resume'), 'the lane')
+  const delivered = w.lanes.deliver(batch(1))
+  await until(() => w.asking.length === 1, 'the question for the topic id')
+  w.lanes.assigned([P0])
+  w.asking[0]!.resolve()
+  expect(await delivered).toBe(false)
+  await until(() => w.log.includes('assign 2'), 'the next lane')
+  expect(w.log).not.toContain('commit 1')
+})
+
+it('fails, and commits nothing, when the topic is another one than at assignment', async () => {
+  const w = world([])
+  w.lanes.assigned([P0])
+  await until(() => w.log.includes('resume'), 'the lane')
+  w.topicId = 'id-2'
+  expect(await w.lanes.deliver(batch(1))).toBe(false)
+  expect(w.errors).toMatchObject([{ code: 'MESH_KAFKA_TOPIC_RECREATED', place: 't' }])
+  expect(w.log).not.toContain('commit 1')
+})
+
+it('assigns nothing when it is stopped while partitions are described', async () => {
+  const w = world(['describe'])
+  w.lanes.assigned([P0])
+  await until(() => w.describing.length === 1, 'the description')
+  const stopped = w.lanes.stop()
+  w.describing[0]!.resolve()
+  await stopped
+  expect(w.log).toEqual([])
+})
+
+it('closes a handler, unfetched, that was being assigned when it is stopped', async () => {
+  const w = world(['assign'])
+  w.lanes.assigned([P0])
+  await until(() => w.assigning.length === 1, 'the assignment')
+  const stopped = w.lanes.stop()
+  w.assigning[0]!.resolve()
+  await stopped
+  expect(w.log).toEqual(['assign 1', 'close 1 stopping'])
+})
+
+it('closes a handler once when the group is joined again during a stop', async () => {
+  const closing = Promise.withResolvers<null>()
+  let closes = 0
+  const w = world([], {
+    close() {
+      closes++
+      return closing.promise
+    },
+  })
+  w.lanes.assigned([P0])
+  await until(() => w.log.includes('resume'), 'the lane')
+  const stopped = w.lanes.stop()
+  await until(() => closes === 1, 'the close')
+  w.lanes.assigned([P0])
+  closing.resolve(null)
+  await stopped
+  expect(closes).toBe(1)
+  expect(w.log.filter((line) => line.startsWith('assign'))).toEqual(['assign 1'])
+})
