@@ -145,7 +145,7 @@ async function frozen(stream: string, change: (contract: Contract) => Contract):
 
 const FIRST_TIMESTAMP = Date.UTC(2026, 0, 1)
 
-function recordOf(
+export function recordOf(
   { partition = 0, key = 'k', id, value, timestamp, headers = [] }: Posted,
   index: number,
 ): RecordToSend {

@@ -1,0 +1,198 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { formatHash } from '@mesh/shared/core/books'
+import { parseMeshSrc } from '@mesh/shared/core/coordinate'
+import { bytesText, type KafkaRecord, textBytes } from '@mesh/shared/core/record'
+import { enricherGroup, rawTopic, refinedTopic, VERSIONS_TOPIC } from '@mesh/shared/core/topics'
+import type { BundleBinding, StreamVersions } from '@mesh/shared/core/versions'
+import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
+import { deadLetterTopicSpec, meshTopics, rawTopicSpec, refinedTopicSpec } from '@mesh/shared/kafka/mesh-topics'
+import type { KafkaPort, Producer } from '@mesh/shared/kafka/port'
+import { createFolderObjectStore } from '@mesh/shared/lake/folder-object-store'
+import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
+import { freezeBundle, putBundle } from '@mesh/shared/schema/bundle'
+import { createSchemaRegistry } from '@mesh/shared/schema/registry'
+import { loadStreamFolder } from '@mesh/shared/schema/stream-folder'
+import { afterAll, beforeAll, expect, inject, onTestFailed, onTestFinished, test } from 'vitest'
+import { createCodeLoader } from '../../src/adapters/code-loader.ts'
+import { readBooks } from '../../src/core/books.ts'
+import type { JoinedRow } from '../../src/core/joins.ts'
+import { recompute } from '../oracle.ts'
+import { ordersLog, srcOf } from '../orders.ts'
+import { type Log, recordOf } from '../world.ts'
+
+const SETTLE = { timeout: 60_000, interval: 50 }
+const PARTITIONS = 2
+/** Lives that end by SIGKILL. After each the group waits for the dead member's session to run out. */
+const LIVES = 2
+const PER_LIFE = 300
+const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.ts')
+const suffix = randomUUID().slice(0, 8)
+
+let kafka: KafkaPort
+let producer: Producer
+let dir: string
+beforeAll(async () => {
+  kafka = connectKafka({ brokers: inject('kafkaBrokers').split(','), clientId: 'enricher-test' })
+  producer = await kafka.producer()
+  dir = await mkdtemp(join(tmpdir(), 'enricher-killed-'))
+})
+afterAll(async () => {
+  await kafka?.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+const registry = createSchemaRegistry({ url: inject('registryUrl') })
+const codec = createAvroCodec(registry)
+const lake = () => createFolderObjectStore(join(dir, 'lake'))
+
+/** Applies a stream of `test/streams` under a name of its own: the broker is shared with other tests. */
+async function apply(folderName: string): Promise<StreamVersions> {
+  const folder = await loadStreamFolder(join(import.meta.dirname, '..', 'streams', folderName))
+  const joins = folder.contract.refine.joins.map((rule) => ({ ...rule, stream: `${rule.stream}-${suffix}` }))
+  const stream = `${folderName}-${suffix}`
+  const contract = { ...folder.contract, name: stream, refine: { ...folder.contract.refine, joins } }
+  const bundle = await freezeBundle({ ...folder, contract })
+  await putBundle(lake(), bundle)
+  const schemaId = await registry.register(`${refinedTopic(stream, 1)}-value`, bundle.refinedAvsc)
+  await kafka.admin.ensureTopics([
+    rawTopicSpec(contract),
+    refinedTopicSpec(contract, 1, false),
+    deadLetterTopicSpec(contract),
+  ])
+  const { hash, codeHash, contractHash } = bundle
+  const binding: BundleBinding = { hash, codeHash, contractHash, schemaId, from: [] }
+  return {
+    stream,
+    epoch: 0,
+    live: 1,
+    rawTopicId: (await kafka.admin.topicIds([rawTopic(stream)])).get(rawTopic(stream))!,
+    partitions: PARTITIONS,
+    versions: [{ version: 1, status: 'live', bundles: [binding], start: [0, 0], replay: null }],
+    at: new Date().toISOString(),
+  }
+}
+
+const announce = (stream: string, state: StreamVersions | null): Promise<unknown> => {
+  const value = state === null ? null : textBytes(JSON.stringify(state))
+  return producer.send(VERSIONS_TOPIC, [{ partition: 0, key: textBytes(stream), value, headers: [] }])
+}
+
+async function read(topic: string): Promise<Log> {
+  const log: { partition: number; offset: number; record: KafkaRecord }[] = []
+  const offsets = await kafka.admin.offsets(topic)
+  const ranges = offsets.map((o) => ({ partition: o.partition, from: o.logStartOffset, to: o.highWatermark }))
+  await kafka.readRanges(topic, ranges, ({ partition, records }) => {
+    for (const record of records) log.push({ partition, offset: record.offset, record })
+  })
+  return log
+}
+
+async function lag(stream: string): Promise<number> {
+  const committed = await kafka.admin.committed(enricherGroup(stream, 1), rawTopic(stream))
+  const offsets = await kafka.admin.offsets(rawTopic(stream))
+  return offsets.reduce((sum, o) => sum + o.highWatermark - (committed.get(o.partition)?.offset ?? 0), 0)
+}
+
+const written = async (topic: string): Promise<number> =>
+  (await kafka.admin.offsets(topic)).reduce((sum, o) => sum + o.highWatermark, 0)
+
+type Process = { readonly child: ChildProcess; output(): string }
+
+function startProcess(): Process {
+  const child = spawn(process.execPath, [MAIN], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: process.env['PATH'],
+      MESH_KAFKA_BROKERS: inject('kafkaBrokers'),
+      MESH_REGISTRY_URL: inject('registryUrl'),
+      MESH_LAKE_URL: pathToFileURL(join(dir, 'lake')).href,
+      MESH_STATE_DIR: join(dir, 'state'),
+      MESH_HTTP_PORT: '0',
+      MESH_ENRICHER_COMMIT_INTERVAL: '200ms',
+      MESH_ENRICHER_MAX_CHUNK_BYTES: '4000',
+    },
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (output += String(bytes)))
+  onTestFinished(() => void child.kill('SIGKILL'))
+  onTestFailed(() => console.error(`process ${child.pid} said:\n${output}`))
+  return { child, output: () => output }
+}
+
+/** The table of customers as the refined topic has it. */
+async function customerRows(stream: string): Promise<Map<string, JoinedRow>> {
+  const rows = new Map<string, JoinedRow>()
+  for (const { record } of await read(refinedTopic(stream, 1))) {
+    const { record: row } = await codec.decode(record.value!)
+    rows.set(bytesText(record.key!), { record: row, src: srcOf(record) })
+  }
+  return rows
+}
+
+test('killed in the middle of its work, again and again, the enricher loses nothing and writes nothing twice', async () => {
+  await kafka.admin.ensureTopics(meshTopics())
+  const customers = await apply('customers')
+  const orders = await apply('orders')
+  await announce(customers.stream, customers)
+  await producer.send(
+    rawTopic(customers.stream),
+    ['c0', 'c1', 'c2'].map((id) =>
+      recordOf({ key: id, id, value: { id, name: `name of ${id}` }, timestamp: Date.now() }, 0),
+    ),
+  )
+  const first = startProcess()
+  await expect.poll(() => lag(customers.stream), SETTLE).toBe(0)
+  // Orders begin once the table is complete, so that their fates can be recomputed.
+  await announce(orders.stream, orders)
+
+  // The orders of test logs are of last January; a real broker's retention would take them.
+  const shift = Date.now() - 4 * 86_400_000 - Date.UTC(2026, 0, 1)
+  let running = first
+  for (let life = 1; life <= LIVES; life++) {
+    const before = await written(refinedTopic(orders.stream, 1))
+    for (let partition = 0; partition < PARTITIONS; partition++) {
+      const posted = ordersLog(life, PER_LIFE, partition).map((p) => ({ ...p, timestamp: p.timestamp! + shift }))
+      await producer.send(
+        rawTopic(orders.stream),
+        posted.map((p, i) => recordOf(p, i)),
+      )
+    }
+    await expect.poll(() => written(refinedTopic(orders.stream, 1)), SETTLE).toBeGreaterThan(before)
+    running.child.kill('SIGKILL')
+    await once(running.child, 'exit')
+    running = startProcess()
+  }
+  await expect.poll(() => lag(orders.stream), SETTLE).toBe(0)
+  running.child.kill('SIGTERM')
+  const [exitCode] = (await once(running.child, 'exit')) as [number]
+  await announce(orders.stream, null)
+  await announce(customers.stream, null)
+  expect([exitCode, running.output()]).toEqual([0, expect.stringContaining('started')])
+
+  const rows = await customerRows(customers.stream)
+  const loader = createCodeLoader({ store: lake(), codec, cacheDir: join(dir, 'oracle') })
+  const code = await loader.load(orders.versions[0]!.bundles[0]!)
+  const [raw, refined] = [await read(rawTopic(orders.stream)), await read(refinedTopic(orders.stream, 1))]
+  const dead = await read(`dead-letter.${orders.stream}.v1`)
+  const committed = await kafka.admin.committed(enricherGroup(orders.stream, 1), rawTopic(orders.stream))
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    const own = (log: Log): Log => log.filter((entry) => entry.partition === partition)
+    const at = { topicId: orders.rawTopicId, partition }
+    const expected = recompute(own(raw), at, { code, findRow: (_stream, key) => rows.get(key) ?? null })
+    const books = readBooks(committed.get(partition)!.metadata, 'test')
+    expect(own(raw)).toHaveLength(LIVES * PER_LIFE)
+    expect(books.counts).toEqual(expected.counts)
+    expect(formatHash(books.hash)).toBe(expected.hash)
+    const emitted = expected.fates.flatMap((fate) => (fate.kind === 'ok' ? fate.records.map(srcOf) : []))
+    expect(own(refined).map(({ record }) => srcOf(record))).toEqual(emitted)
+    const refused = expected.fates.flatMap((fate, offset) => (fate.kind === 'deadLetter' ? [offset] : []))
+    expect([...new Set(own(dead).map(({ record }) => parseMeshSrc(srcOf(record)).offset))]).toEqual(refused)
+  }
+  expect(refined.some(({ record }) => srcOf(record) !== '')).toBe(true)
+}, 240_000)
