@@ -81,7 +81,7 @@ export function createReplayer(deps: ReplayerDeps): Replayer {
   )
   const binder = createBinder(shared)
   const replays = createReplays(
-    { ...shared, runner, newId: deps.newId, launch },
+    { ...shared, runner, newId: deps.newId, launch, events: telemetry },
     { cutoverWaitMs: settings.cutoverWait, readyAgeMs: settings.readyAge },
   )
 

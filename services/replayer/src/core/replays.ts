@@ -18,7 +18,7 @@ import type {
 import { rfc3339 } from './ports.ts'
 import { readPositions } from './read-positions.ts'
 import { candidateLag, describeLag, enricherReached } from './readiness.ts'
-import type { ReplayRunner } from './replay-runner.ts'
+import type { ReplayRunner, RunnerEvents } from './replay-runner.ts'
 import { createSequencer } from './sequencer.ts'
 import { cancelCandidate, cutOver } from './versions-transitions.ts'
 
@@ -47,6 +47,7 @@ export type ReplaysPorts = {
   readonly newId: () => string
   /** Sets a runner on the job. */
   readonly launch: (id: string) => void
+  readonly events: Pick<RunnerEvents, 'entered'>
 }
 
 export type ReplaysSettings = {
@@ -172,6 +173,7 @@ export function createReplays(ports: ReplaysPorts, settings: ReplaysSettings): R
       }
       await versions.update(job.stream, (state) => cutOver(state!, job.version, now()))
       const done = await jobs.update(id, (active) => advanceJob(active, 'CUTOVER', now()))
+      ports.events.entered(done)
       runner.interrupt(id)
       return done
     })
@@ -211,6 +213,7 @@ export function createReplays(ports: ReplaysPorts, settings: ReplaysSettings): R
         throw new MeshError('MESH_REPLAY_INVALID', `replay ${id} was cut over: version ${job.version} is live`)
       }
       const cancelled = await jobs.update(id, (active) => advanceJob(active, 'CANCELLED', now()))
+      ports.events.entered(cancelled)
       runner.interrupt(id)
       await versions.update(job.stream, (state) => cancelCandidate(state!, job.version, now()))
       return cancelled

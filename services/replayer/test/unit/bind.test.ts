@@ -231,6 +231,7 @@ describe('the keeper of mesh.versions', () => {
     const { hash } = await putStream(mesh.store, { name: 'orders' })
     mesh.kafka.failSends(new Error('timed out'), 'after')
     await expect(replayer.binder.bind('orders', hash)).rejects.toThrow('timed out')
+    expect(replayer.versions.get('orders')).toEqual(record('orders'))
     mesh.kafka.failSends(null)
     expect((await replayer.binder.bind('orders', hash)).versions.versions[0]!.bundles).toHaveLength(1)
     expect(mesh.kafka.log('mesh.versions', 0)).toHaveLength(1)

@@ -1,8 +1,9 @@
-import { bytesText, headerText, type KafkaRecord } from '@mesh/shared/core/record'
+import { bytesText, headerText, type KafkaRecord, textBytes } from '@mesh/shared/core/record'
 import type { ReplayJob, ReplayRequest } from '@mesh/shared/core/replay-api'
-import { findVersion } from '@mesh/shared/core/versions'
+import { findVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { createMemoryObjectStore } from '@mesh/shared/testing/memory-object-store'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { cutOver } from '../../src/core/versions-transitions.ts'
 import type { Replayer } from '../../src/service.ts'
 import { catchUpSinks, exactSources, runCandidate, runLive } from '../support/candidate.ts'
 import { produceRaw, writeBronze } from '../support/raw-history.ts'
@@ -79,7 +80,7 @@ describe('a replay from the lake and the log', () => {
     const topics = await mesh.kafka.admin.listTopics()
     expect(topics).not.toContain(job.replayTopic)
     expect(topics).toContain('refined.orders.v2')
-    expect(mesh.entered).toEqual(['PREPARED', 'RUNNING', 'DRAINED', 'READY'])
+    expect(mesh.entered).toEqual(['PREPARED', 'RUNNING', 'DRAINED', 'READY', 'CUTOVER'])
     expect(mesh.failures).toEqual([])
   })
 
@@ -309,6 +310,26 @@ describe('cancelling', () => {
     expect(mesh.failures).toEqual([])
   })
 
+  test('while the candidate is being prepared, it never comes to be', async () => {
+    const registered = Promise.withResolvers<void>()
+    const asked = Promise.withResolvers<void>()
+    const { registry } = mesh
+    const register = registry.register.bind(registry)
+    registry.register = async (subject, avsc) => {
+      asked.resolve()
+      await registered.promise
+      return register(subject, avsc)
+    }
+    const job = await start()
+    await settle(mesh, asked.promise)
+    await replayer.replays.cancel(job.id)
+    registered.resolve()
+    await until(mesh, () => replayer.replays.get(job.id).cleaned)
+    const records = mesh.kafka.log('mesh.versions', 0).map((r) => JSON.parse(bytesText(r.value!)) as StreamVersions)
+    expect(records.filter((state) => findVersion(state, 2))).toEqual([])
+    expect(await mesh.kafka.admin.listTopics()).not.toContain(job.replayTopic)
+  })
+
   test('is idempotent, and refused after cutover', async () => {
     const job = await start()
     await replayer.replays.cancel(job.id)
@@ -370,6 +391,19 @@ describe('cutting over', () => {
     await settle(mesh, replayer.replays.cutOver(job.id))
     expect((await settle(mesh, replayer.replays.cutOver(job.id))).state).toBe('CUTOVER')
     expect(replayer.versions.get('orders')!.epoch).toBe(1)
+  })
+
+  test('that was recorded before a crash is finished by the restarted replayer alone', async () => {
+    const job = await start()
+    await toReady(job)
+    const state = replayer.versions.get('orders')!
+    await mesh.stop()
+    const value = textBytes(JSON.stringify(cutOver(state, 2, 'at')))
+    await mesh.producer.send('mesh.versions', [{ partition: 0, key: textBytes('orders'), value, headers: [] }])
+    replayer = await mesh.start()
+    await untilState(mesh, replayer, job.id, 'CUTOVER')
+    await until(mesh, () => replayer.replays.get(job.id).cleaned)
+    expect(replayer.versions.get('orders')).toMatchObject({ live: 2, epoch: 1 })
   })
 
   test('the next replay runs against the new live version', async () => {
