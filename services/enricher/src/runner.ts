@@ -5,6 +5,7 @@ import type { AssignedPartition, Assignment, GroupConsumer, KafkaPort } from '@m
 import type { Service } from '@mesh/shared/runtime/service'
 import type { CodeLoader } from './adapters/code-loader.ts'
 import type { JoinTable, JoinTables } from './adapters/join-tables.ts'
+import { createRangeReader } from './adapters/range-reader.ts'
 import type { RefineCode } from './core/decide.ts'
 import {
   createRawHandler,
@@ -40,6 +41,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     refined: refinedTopic(state.stream, version.version),
     deadLetter: deadLetterTopic(state.stream),
   }
+  const readRanges = createRangeReader(kafka)
   const group = enricherGroup(state.stream, version.version)
   const codes = new Map<string, RefineCode>()
   const tables = new Map<string, JoinTable>()
@@ -115,7 +117,8 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       return { position, handler: createRawHandler(worker, pace) }
     }
     const changeover = reading.changeover[partition] ?? 0
-    checkPosition(assigned, changeover)
+    // Until the replay's end is known its changeover may still move on.
+    if (endOf(partition) !== null) checkPosition(assigned, changeover)
     const replayed = (await kafka.admin.committed(group, reading.topic)).get(partition)
     if (replayFinished(partition, replayed?.offset ?? 0)) {
       const metadata = replayed?.metadata ?? null
@@ -154,7 +157,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     const id = { stream: state.stream, version: version.version, rawTopicId: state.rawTopicId, partition }
     const retainMs = Math.max(0, ...[...codes.values()].map((code) => code.contract.refine.dedupeWindowMs))
     const began = pace.now()
-    const restoring = { kafka, topics, codeAt, retainMs, replay }
+    const restoring = { kafka: { admin: kafka.admin, readRanges }, topics, codeAt, retainMs, replay }
     const partitionState = await restorePartition(restoring, { id, ...from })
     const worker = createPartitionWorker(partitionState, context)
     deps.telemetry.restored(id, { ms: pace.now() - began, dedupeIds: worker.dedupeIds() })
