@@ -13,6 +13,7 @@ import { callJson } from '../../packages/cli/src/http-json.ts'
 import { firstApiKey, withLocalSecrets } from '../../packages/cli/src/stack/secrets.ts'
 import { type Stack, startStack } from '../../packages/cli/src/stack/stack.ts'
 import { applyStreams } from '../../packages/cli/src/streams/apply.ts'
+import { waitForGateway } from '../../packages/cli/src/streams/wait-for-gateway.ts'
 import type { StreamSummary } from '../../packages/cli/src/verify/books.ts'
 import { overall, verifyStream } from '../../packages/cli/src/verify/verify.ts'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
@@ -67,16 +68,8 @@ export async function startMesh(cacheDir: string): Promise<MeshUnderTest> {
     versions: (stream) => callJson<StreamVersions>(`${replayerUrl()}/v1/streams/${stream}`),
     async apply(folder = projectDir, only = []) {
       await applyStreams({ projectRoot: folder, store, replayerUrl: replayerUrl(), only })
-      await waitFor(
-        async () => {
-          const wanted = only.length > 0 ? only : (await streams()).map((state) => state.stream)
-          const answers = await Promise.all(
-            wanted.map((stream) => fetch(`${mesh.gateway.url}/v1/streams/${stream}/events`, { method: 'POST' })),
-          )
-          return answers.every((answer) => answer.status !== 404) ? true : null
-        },
-        { what: 'the gateway to know the applied streams', timeoutMs: 20_000 },
-      )
+      const wanted = only.length > 0 ? only : (await streams()).map((state) => state.stream)
+      await waitForGateway(mesh.gateway.url, wanted)
     },
     books(timeoutMs) {
       let last: StreamSummary[] = []

@@ -11,6 +11,7 @@ import { type Stack, startStack } from '../stack/stack.ts'
 import { STACK_OPTIONS, stackOptionsOf } from '../stack-options.ts'
 import { createSteps, type Steps } from '../steps.ts'
 import { applyStreams } from '../streams/apply.ts'
+import { waitForGateway } from '../streams/wait-for-gateway.ts'
 
 const DEFAULT_FLIGHTS = 5000
 
@@ -75,6 +76,10 @@ async function demonstrate(
     store: mesh.store,
     replayerUrl: mesh.replayerUrl,
   })
+  await waitForGateway(
+    mesh.gateway.url,
+    applied.map((answer) => answer.stream),
+  )
   const changed = applied.filter((answer) => answer.changed).map((answer) => answer.stream)
   steps.done(changed.length > 0 ? `applied streams: ${changed.join(', ')}` : 'streams are as they were applied')
   const result = await runDemo({
