@@ -74,7 +74,9 @@ function load(): typeof KafkaJs {
   replaceModule('kafkajs/src/protocol/recordBatch/record/v0/decoder.js', (decoder: Decoder, context?: BatchContext) =>
     decodeRecord(long, decoder, context ?? {}),
   )
+  answerRefusals()
   const client = require('kafkajs') as typeof KafkaJs
+  commitInOwnGeneration()
   stopOnOffsetOutOfRange()
   deliverEveryBatch()
   silenceNegativeTimeout()
@@ -132,6 +134,79 @@ function decodeRecord(long: LongClass, decoder: Decoder, context: BatchContext):
     headers,
     isControlRecord: context.isControlBatch ?? false,
     batchContext: context,
+  }
+}
+
+/** A partition's part of a produce response (v3 and later). */
+export type ProduceAnswer = {
+  readonly topicName: string
+  readonly partition: number
+  readonly errorCode: number
+  readonly baseOffset?: string
+}
+type ProduceResponse = { readonly topics: readonly { readonly partitions: readonly ProduceAnswer[] }[] }
+
+const TOO_LARGE = new Set([10, 18])
+
+/** MESSAGE_TOO_LARGE or RECORD_LIST_TOO_LARGE: nothing of this partition's batch was written. */
+export function isRefusedAsTooLarge({ errorCode }: ProduceAnswer): boolean {
+  return TOO_LARGE.has(errorCode)
+}
+
+/**
+ * A partition's batch refused as too large becomes an answer like any other. kafkajs would throw for the whole request, and
+ * what other partitions of it have written could not be told.
+ */
+function answerRefusals(): void {
+  type Response = { parse(data: ProduceResponse): Promise<ProduceResponse> }
+  const response = require('kafkajs/src/protocol/requests/produce/v3/response') as Response
+  const { parse } = response
+  response.parse = async (data) => {
+    const accepted = data.topics.map((topic) => ({
+      ...topic,
+      partitions: topic.partitions.filter((answer) => !isRefusedAsTooLarge(answer)),
+    }))
+    await parse({ ...data, topics: accepted })
+    return data
+  }
+}
+
+type GroupInternals = { offsetManager: unknown; commitOffsets(offsets: unknown): Promise<void> }
+type CommittingRunner = {
+  running: boolean
+  consumerGroup: GroupInternals
+  retrier<T>(attempt: (bail: (error: Error) => void) => Promise<T>): Promise<T>
+}
+
+/**
+ * A commit belongs to the generation it was asked in. kafkajs would repeat it under the generation it has by then, and would say
+ * nothing when it no longer runs.
+ */
+function commitInOwnGeneration(): void {
+  const Runner = require('kafkajs/src/consumer/runner') as { prototype: Record<string, unknown> }
+  const ConsumerGroup = require('kafkajs/src/consumer/consumerGroup') as {
+    prototype: { joinAndSync(this: GroupInternals): Promise<void> }
+  }
+  // A member that joins again has given up what it owned; its new offset manager is there before it has told anyone.
+  const joining = new WeakSet<GroupInternals>()
+  const { joinAndSync } = ConsumerGroup.prototype
+  ConsumerGroup.prototype.joinAndSync = async function joinAndMark() {
+    joining.add(this)
+    try {
+      await joinAndSync.call(this)
+    } finally {
+      joining.delete(this)
+    }
+  }
+  Runner.prototype['commitOffsets'] = function commitOffsets(this: CommittingRunner, offsets: unknown): Promise<void> {
+    const group = this.consumerGroup
+    const { offsetManager } = group
+    return this.retrier(async (bail) => {
+      if (!this.running || joining.has(group) || group.offsetManager !== offsetManager) {
+        return bail(Object.assign(new Error('the generation is over'), { type: 'ILLEGAL_GENERATION' }))
+      }
+      await group.commitOffsets(offsets)
+    })
   }
 }
 

@@ -1,7 +1,7 @@
 import type * as KafkaJs from 'kafkajs'
 import { isMeshError, MeshError } from '../core/errors.ts'
 import { type RecordToSend, recordBytes } from '../core/record.ts'
-import { asBuffer, kafkajs } from './kafkajs-client.ts'
+import { asBuffer, isRefusedAsTooLarge, kafkajs, type ProduceAnswer } from './kafkajs-client.ts'
 import type { Producer, ProducerOptions } from './port.ts'
 
 const DEFAULT_MAX_BATCH_BYTES = 900_000
@@ -48,38 +48,43 @@ export async function createKafkaJsProducer(client: KafkaJs.Kafka, options: Prod
   }
 
   async function deliver(calls: readonly Waiting[]): Promise<void> {
+    let offsets: (number | null)[][]
     try {
-      const offsets = await produce(calls)
-      for (const [i, call] of calls.entries()) call.resolve(offsets[i]!)
+      offsets = await produce(calls)
     } catch (cause) {
       await discard()
       const error = errorOf(cause)
-      // Merged calls are sent again apart, so that one record that is too large fails its own call only.
-      if (error.code === 'MESH_KAFKA_RECORD_TOO_LARGE' && calls.length > 1) {
-        for (const call of calls) await deliver([call])
-        return
-      }
       for (const call of calls) call.reject(error)
+      return
     }
+    // The sequence of a refused partition has moved on here, and not at the broker.
+    if (offsets.some((own) => own.includes(null))) await discard()
+    for (const [i, call] of calls.entries()) await settle(call, offsets[i]!, calls.length > 1)
   }
 
-  async function produce(calls: readonly Waiting[]): Promise<number[][]> {
+  /** What was refused among other calls is sent again by itself: only a call that is too large alone fails. */
+  async function settle(call: Waiting, offsets: readonly (number | null)[], merged: boolean): Promise<void> {
+    const refused = call.records.filter((_, i) => offsets[i] === null)
+    if (refused.length === 0) return call.resolve(offsets as number[])
+    if (!merged) {
+      const message = 'the broker refused the record batch as too large'
+      return call.reject(new MeshError('MESH_KAFKA_RECORD_TOO_LARGE', message, { place: call.topic }))
+    }
+    const resolve = (again: readonly number[]): void => {
+      let next = 0
+      call.resolve(offsets.map((offset) => offset ?? again[next++]!))
+    }
+    await deliver([{ ...call, records: refused, resolve }])
+  }
+
+  /** Per call the offset of each record, null where the record's partition refused its batch as too large. */
+  async function produce(calls: readonly Waiting[]): Promise<(number | null)[][]> {
     producer ??= await connect()
     const topics = new Map<string, KafkaJs.Message[]>()
-    const slots: { topic: string; partition: number; index: number }[][] = []
-    const next = new Map<string, number>()
     for (const { topic, records } of calls) {
       const messages = topics.get(topic) ?? []
       topics.set(topic, messages)
-      const own: { topic: string; partition: number; index: number }[] = []
-      for (const record of records) {
-        const at = `${topic}/${record.partition}`
-        const index = next.get(at) ?? 0
-        next.set(at, index + 1)
-        own.push({ topic, partition: record.partition, index })
-        messages.push(wireRecord(record))
-      }
-      slots.push(own)
+      for (const record of records) messages.push(wireRecord(record))
     }
     const answers = await producer.sendBatch({
       acks: -1,
@@ -87,10 +92,17 @@ export async function createKafkaJsProducer(client: KafkaJs.Kafka, options: Prod
       compression,
       topicMessages: [...topics].map(([topic, messages]) => ({ topic, messages })),
     })
-    const base = new Map(
-      answers.map((answer) => [`${answer.topicName}/${answer.partition}`, Number(answer.baseOffset)]),
+    const next = new Map((answers as ProduceAnswer[]).map((answer) => [placeOf(answer), firstOffset(answer)]))
+    return calls.map(({ topic, records }) =>
+      records.map(({ partition }) => {
+        const at = placeOf({ topicName: topic, partition })
+        const offset = next.get(at)
+        if (offset === undefined)
+          throw new MeshError('MESH_KAFKA_UNAVAILABLE', 'the answer lacks an offset', { place: at })
+        if (offset !== null) next.set(at, offset + 1)
+        return offset
+      }),
     )
-    return slots.map((own) => own.map(({ topic, partition, index }) => base.get(`${topic}/${partition}`)! + index))
   }
 
   async function discard(): Promise<void> {
@@ -137,22 +149,18 @@ function wireRecord(record: RecordToSend): KafkaJs.Message {
   return wire as unknown as KafkaJs.Message
 }
 
-function errorOf(error: unknown): MeshError {
-  if (isMeshError(error)) return error
-  const type = kafkaType(error)
-  if (type === 'MESSAGE_TOO_LARGE' || type === 'RECORD_LIST_TOO_LARGE') {
-    return new MeshError('MESH_KAFKA_RECORD_TOO_LARGE', 'the broker refused the record batch as too large', {
-      cause: error,
-    })
-  }
-  return new MeshError('MESH_KAFKA_UNAVAILABLE', 'writing to Kafka; the outcome is unknown', { cause: error })
+function placeOf({ topicName, partition }: { topicName: string; partition: number }): string {
+  return `${topicName}/${partition}`
 }
 
-/** The protocol error's name, wherever kafkajs has wrapped it. */
-function kafkaType(error: unknown): string | undefined {
-  for (let e = error; e instanceof Error; e = e.cause) {
-    const { type } = e as { type?: string }
-    if (type) return type
-  }
-  return undefined
+/** The offset of a partition's first record, null when the batch was refused, undefined when the answer does not say. */
+function firstOffset(answer: ProduceAnswer): number | null | undefined {
+  if (isRefusedAsTooLarge(answer)) return null
+  const offset = Number(answer.baseOffset ?? Number.NaN)
+  return Number.isSafeInteger(offset) && offset >= 0 ? offset : undefined
+}
+
+function errorOf(error: unknown): MeshError {
+  if (isMeshError(error)) return error
+  return new MeshError('MESH_KAFKA_UNAVAILABLE', 'writing to Kafka; the outcome is unknown', { cause: error })
 }

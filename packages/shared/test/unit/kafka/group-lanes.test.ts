@@ -144,7 +144,12 @@ it('assigns nothing when it is stopped while partitions are described', async ()
   const w = world(['describe'])
   w.lanes.assigned([P0])
   await until(() => w.describing.length === 1, 'the description')
-  const stopped = w.lanes.stop()
+  let ended = false
+  const stopped = w.lanes.stop().then(() => {
+    ended = true
+  })
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(ended).toBe(false)
   w.describing[0]!.resolve()
   await stopped
   expect(w.log).toEqual([])
