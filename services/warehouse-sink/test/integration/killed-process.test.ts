@@ -26,8 +26,8 @@ function startProcess(world: SinkWorld): Sink {
       MESH_LAKE_URL: world.lakeUrl,
       MESH_WAREHOUSE_URL: `duckdb://${world.warehouseFile}`,
       MESH_HTTP_PORT: '0',
-      MESH_WAREHOUSE_SINK_FLUSH_ROWS: '40',
-      MESH_WAREHOUSE_SINK_FLUSH_INTERVAL: '50ms',
+      MESH_WAREHOUSE_SINK_FLUSH_ROWS: '150',
+      MESH_WAREHOUSE_SINK_FLUSH_INTERVAL: '100ms',
     },
   })
   let output = ''
