@@ -1,36 +1,43 @@
-import { spawn } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { runTool } from './run-tool.ts'
 
-export type JavaTools = { readonly java: string; readonly classPath: string; readonly brokers: string }
+export type JavaTools = {
+  readonly java: string
+  readonly classPath: string
+  readonly brokers: string
+  readonly signal: AbortSignal
+}
 
 /**
- * Kafka's own producer tool: records per second with acks=all, the same payloads, codec and batch size as the mesh uses.
- * It sends record by record, so a client that hands over whole batches may beat it on the same cores.
+ * Kafka's own producer tool: records per second with acks=all and the same payloads and codec as the mesh, after as many
+ * records again to warm up. It sends record by record, so a client that hands over whole batches may beat it on the same cores.
  */
 export async function producerCeiling(
   tools: JavaTools,
-  options: { topic: string; records: number; payloadFile: string; compression: string },
+  options: { topic: string; records: number; payloadFile: string },
 ): Promise<number> {
   const output = await run(tools, 'org.apache.kafka.tools.ProducerPerformance', [
+    '--bootstrap-server',
+    tools.brokers,
     '--topic',
     options.topic,
     '--num-records',
+    String(options.records * 2),
+    '--warmup-records',
     String(options.records),
     '--payload-file',
     options.payloadFile,
     '--throughput',
     '-1',
-    '--producer-props',
-    `bootstrap.servers=${tools.brokers}`,
+    '--command-property',
     'acks=all',
-    `compression.type=${options.compression}`,
+    'compression.type=zstd',
     'batch.size=131072',
     'linger.ms=5',
   ])
-  return number(/([\d.]+) records\/sec/g, output)
+  return producerRate(output)
 }
 
-/** Kafka's own consumer tool: records per second over a whole topic, fetch time only. */
+/** Kafka's own consumer tool: records per second of fetch time, joining the group left out. */
 export async function consumerCeiling(tools: JavaTools, options: { topic: string; records: number }): Promise<number> {
   const output = await run(tools, 'org.apache.kafka.tools.ConsumerPerformance', [
     '--bootstrap-server',
@@ -42,37 +49,26 @@ export async function consumerCeiling(tools: JavaTools, options: { topic: string
     '--timeout',
     '60000',
   ])
+  return consumerRate(output)
+}
+
+/** The last summary line is the steady state's when a warm-up was asked for. */
+export function producerRate(output: string): number {
+  const rate = Number([...output.matchAll(/([\d.]+) records\/sec/g)].at(-1)?.[1])
+  if (!Number.isFinite(rate)) throw new Error(`perf tool output is not readable: ${output.slice(-400)}`)
+  return rate
+}
+
+/** The column fetch.nMsg.sec of the tool's comma-separated lines. */
+export function consumerRate(output: string): number {
   const lines = output.trim().split('\n')
-  const head = lines.find((line) => line.includes('nMsg.sec')) ?? ''
-  const values = lines[lines.indexOf(head) + 1] ?? ''
-  const column = head.split(',').findIndex((name) => name.trim() === 'nMsg.sec')
-  const rate = Number(values.split(',')[column])
+  const head = lines.findIndex((line) => line.includes('fetch.nMsg.sec'))
+  const column = lines[head]?.split(',').findIndex((name) => name.trim() === 'fetch.nMsg.sec') ?? -1
+  const rate = Number(lines[head + 1]?.split(',')[column])
   if (!Number.isFinite(rate)) throw new Error(`consumer-perf output is not readable: ${output.slice(-400)}`)
   return rate
 }
 
-export async function writePayloadFile(path: string, lines: readonly string[]): Promise<void> {
-  await writeFile(path, `${lines.join('\n')}\n`)
-}
-
-function number(pattern: RegExp, text: string): number {
-  const all = [...text.matchAll(pattern)]
-  const last = Number(all.at(-1)?.[1])
-  if (!Number.isFinite(last)) throw new Error(`perf tool output is not readable: ${text.slice(-400)}`)
-  return last
-}
-
 function run(tools: JavaTools, main: string, args: readonly string[]): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(tools.java, ['-Xmx512m', '-cp', tools.classPath, main, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    let output = ''
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk))
-    child.stderr.on('data', (chunk: Buffer) => (output += chunk))
-    child.on('error', reject)
-    child.on('exit', (code) =>
-      code === 0 ? resolve(output) : reject(new Error(`${main} ended with ${code}: ${output.slice(-600)}`)),
-    )
-  })
+  return runTool(tools.java, ['-Xmx512m', '-cp', tools.classPath, main, ...args], tools.signal)
 }

@@ -1,16 +1,21 @@
-/** One hop's measurements over the repeats of a run. */
-export type Series = {
+/** One hop of one repeat. */
+export type Measurement = {
   readonly hop: string
-  /** What the rate counts: events, records, rows. */
-  readonly unit: string
-  readonly perSecond: readonly number[]
-  /** Peak resident memory of the process in MB, over all repeats; null for what runs inside another process. */
+  /** What the rate counts. */
+  readonly unit: 'events' | 'records' | 'rows'
+  readonly perSecond: number
+  /** CPU seconds of the hop's process per million of what it counts; null where the process is not ours to look into. */
+  readonly cpuPerMillion: number | null
+  /** The same for the broker, in the same stretch of time. */
+  readonly brokerCpuPerMillion: number
+  /** Peak resident memory of the hop's process in MB. */
   readonly peakMb: number | null
-  /** The ceiling this hop is held against: name of another series. */
-  readonly against: string | null
-  /** CPU seconds of the process per million records, by repeat. */
-  readonly cpuPerMillion: readonly number[]
+  /** False: too short a run for two commit points; start-up or the wait for a last flush is in the figure. */
+  readonly steady?: boolean
 }
+
+/** What a hop is held against: names of other hops of the same run. */
+export type Ceilings = Readonly<Record<string, readonly string[]>>
 
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
@@ -19,23 +24,45 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-/** A Markdown table: median (min–max), ratio of medians to the ceiling, CPU seconds per million, peak memory. */
-export function renderTable(series: readonly Series[]): string {
-  const medians = new Map(series.map((s) => [s.hop, median(s.perSecond)]))
-  const rows = series.map((s) => {
-    const own = medians.get(s.hop)!
-    const ceiling = s.against === null ? null : medians.get(s.against)
-    const ratio = ceiling ? `${(own / ceiling).toFixed(2)} of ${s.against}` : ''
-    const cpu = s.cpuPerMillion.length > 0 ? median(s.cpuPerMillion).toFixed(1) : ''
-    return `| ${s.hop} | ${thousands(own)} ${s.unit}/s | ${thousands(Math.min(...s.perSecond))}–${thousands(Math.max(...s.perSecond))} | ${ratio} | ${cpu} | ${s.peakMb === null ? '' : Math.round(s.peakMb)} |`
+/**
+ * A Markdown table, one row for each hop in the order of its first measurement: median and extremes over the repeats,
+ * ratio of medians to each ceiling, median CPU seconds per million, highest peak memory.
+ */
+export function renderTable(measurements: readonly Measurement[], ceilings: Ceilings): string {
+  const byHop = Map.groupBy(measurements, ({ hop }) => hop)
+  const medians = new Map([...byHop].map(([hop, all]) => [hop, median(all.map((each) => each.perSecond))]))
+  const rows = [...byHop].map(([hop, all]) => {
+    const rates = all.map((each) => each.perSecond)
+    const ratios = (ceilings[hop] ?? []).flatMap((name) => {
+      const ceiling = medians.get(name)
+      return ceiling === undefined ? [] : [`${(medians.get(hop)! / ceiling).toFixed(2)} of ${name}`]
+    })
+    const cells = [
+      all.some((each) => each.steady === false) ? `${hop} (not steady)` : hop,
+      `${thousands(medians.get(hop)!)} ${all[0]!.unit}/s`,
+      `${thousands(Math.min(...rates))}–${thousands(Math.max(...rates))}`,
+      ratios.join(', '),
+      oneDigit(all.flatMap((each) => each.cpuPerMillion ?? [])),
+      oneDigit(all.map((each) => each.brokerCpuPerMillion)),
+      highest(all.flatMap((each) => each.peakMb ?? [])),
+    ]
+    return `| ${cells.join(' | ')} |`
   })
   return [
-    '| hop | median | min–max | ratio | CPU s per million | peak MB |',
-    '|---|---|---|---|---|---|',
+    '| hop | median | min–max | ratio | CPU s per million | broker CPU s per million | peak MB |',
+    '|---|--:|--:|---|--:|--:|--:|',
     ...rows,
   ].join('\n')
 }
 
 function thousands(n: number): string {
   return Math.round(n).toLocaleString('en-US')
+}
+
+function oneDigit(values: readonly number[]): string {
+  return values.length === 0 ? '' : median(values).toFixed(1)
+}
+
+function highest(values: readonly number[]): string {
+  return values.length === 0 ? '' : String(Math.round(Math.max(...values)))
 }

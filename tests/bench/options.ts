@@ -1,0 +1,42 @@
+import { parseArgs } from 'node:util'
+
+export type BenchOptions = {
+  /** Events of one repeat; every hop handles each of them once. */
+  readonly records: number
+  readonly repeats: number
+  /** Where all measurements go as JSON; null for nowhere. */
+  readonly jsonFile: string | null
+  /** One more repeat with the services' CPU profiles on; its rates are not counted. */
+  readonly profile: boolean
+}
+
+export const USAGE = `usage: npm run bench -- [options]
+  --records N   events of one repeat (default 200000)
+  --repeats N   interleaved repeats of all hops (default 3)
+  --json FILE   writes every measurement as JSON
+  --profile     one more repeat that shows where each service's CPU time goes`
+
+/** @throws Error naming the option that is wrong. */
+export function parseOptions(args: readonly string[]): BenchOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      records: { type: 'string', default: '200000' },
+      repeats: { type: 'string', default: '3' },
+      json: { type: 'string' },
+      profile: { type: 'boolean', default: false },
+    },
+  })
+  return {
+    records: wholeNumber('records', values.records, { least: 1000, most: 5_000_000 }),
+    repeats: wholeNumber('repeats', values.repeats, { least: 1, most: 100 }),
+    jsonFile: values.json ?? null,
+    profile: values.profile,
+  }
+}
+
+function wholeNumber(name: string, text: string, { least, most }: { least: number; most: number }): number {
+  const value = Number(text)
+  if (Number.isInteger(value) && value >= least && value <= most) return value
+  throw new Error(`--${name}: ${text} is not a whole number from ${least} to ${most}`)
+}
