@@ -9,7 +9,7 @@ import { SILENT_LOGGER } from '@mesh/shared/runtime/logger'
 import { inOrder } from '@mesh/shared/runtime/service'
 import { createTelemetry } from '@mesh/shared/runtime/telemetry'
 import { createMemoryKafka } from '@mesh/shared/testing/memory-kafka'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { createEventStream } from '../../src/adapters/event-stream.ts'
 import { createTopicTable } from '../../src/adapters/topic-table.ts'
 import type { Snapshot } from '../../src/core/snapshot-types.ts'
@@ -17,6 +17,11 @@ import { registerRoutes } from '../../src/routes.ts'
 import { createConsole } from '../../src/service.ts'
 import { createConsoleTelemetry } from '../../src/telemetry.ts'
 import { commit, streamState, version } from './inputs.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+/** Conditions come true at once on a free machine. */
+const PATIENT = { timeout: 20_000 }
 
 async function startConsole(maxPages = 10) {
   const kafka = createMemoryKafka()
@@ -59,7 +64,7 @@ async function startConsole(maxPages = 10) {
   const all = inOrder([http, mesh])
   await all.start()
   onTestFinished(() => all.stop())
-  await expect.poll(() => mesh.readiness().ready).toBe(true)
+  await expect.poll(() => mesh.readiness().ready, PATIENT).toBe(true)
   return { url: http.address(), producer, reads: () => reads, pages, stop: () => all.stop() }
 }
 
@@ -92,14 +97,14 @@ test('an open page gets snapshots as the mesh moves on; without one nothing is r
   expect(snapshot.streams[0]!.versions[0]!.landing.counts).toMatchObject({ outputs: 7 })
   expect(snapshot.services[0]).toMatchObject({ name: 'enricher', state: 'ready' })
   abort.abort()
-  await expect.poll(() => pages.count()).toBe(0)
+  await expect.poll(() => pages.count(), PATIENT).toBe(0)
   let before = -1
   const still = (): boolean => {
     const same = reads() === before
     before = reads()
     return same
   }
-  await expect.poll(still, { interval: 25 }).toBe(true)
+  await expect.poll(still, { ...PATIENT, interval: 25 }).toBe(true)
 })
 
 test('pages beyond the limit are refused, and stopping ends the open ones', async () => {

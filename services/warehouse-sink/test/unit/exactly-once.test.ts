@@ -1,12 +1,17 @@
 import { addHash, commitKey, formatHash } from '@mesh/shared/core/books'
 import type { KafkaRecord } from '@mesh/shared/core/record'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { createDuckDbFile } from '../../src/adapters/duckdb-file.ts'
 import { createDuckDbWarehouse } from '../../src/adapters/duckdb-warehouse.ts'
 import type { Warehouse } from '../../src/core/ports.ts'
 import { FILE_OPTIONS, freshFile, freshPath, textsOf } from './duckdb.ts'
 import { Crash, createWorld, readTestRow, runSink, type World } from './landing-world.ts'
 import { refinedRecord, TABLE } from './rows.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+/** Conditions come true at once on a free machine. */
+const PATIENT = { timeout: 20_000 }
 
 /** Raw offsets as they came out: 2 and 4 twice (the enricher restarted), and control records before the last one. */
 const EMITTED = [1, 2, 4, 2, 4]
@@ -77,7 +82,7 @@ describe('exactly once', () => {
         ),
       ),
     )
-  }, 60_000)
+  }, 180_000)
 
   test('a zombie that still holds older steps loses by the ledger, and its rows with it', async () => {
     const file = await freshFile()
@@ -98,7 +103,7 @@ describe('exactly once', () => {
       },
     })
     const outcome = expect(zombie).rejects.toThrow(expect.objectContaining({ code: 'MESH_WAREHOUSE_LEDGER' }))
-    await expect.poll(() => writes).toBe(2)
+    await expect.poll(() => writes, PATIENT).toBe(2)
     await runSink({ world, warehouse, limits: LIMITS })
     release()
     await outcome

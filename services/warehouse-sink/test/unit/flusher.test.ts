@@ -1,10 +1,15 @@
 import { MeshError } from '@mesh/shared/core/errors'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { createPartitionBuffer } from '../../src/core/partition-buffer.ts'
 import type { LandingStep, LedgerEntry, Warehouse } from '../../src/core/ports.ts'
 import { createFlusher, type Flusher, type FlushLimits } from '../../src/flusher.ts'
 import { rowAt, TABLE } from './rows.ts'
 import { SILENT_TELEMETRY } from './silent-telemetry.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+/** Conditions come true at once on a free machine. */
+const PATIENT = { timeout: 20_000 }
 
 const LIMITS: FlushLimits = { maxRows: 10, maxBytes: 1000, maxAgeMs: 100 }
 
@@ -90,7 +95,7 @@ describe('flusher', () => {
     await Promise.all(asked)
     expect(rows).toEqual([2])
     const next = flusher.flush(() => true)
-    await expect.poll(() => releases.length).toBe(1)
+    await expect.poll(() => releases.length, PATIENT).toBe(1)
     releases.shift()!()
     await next
     expect(rows).toEqual([2, 1])

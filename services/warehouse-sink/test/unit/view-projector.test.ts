@@ -1,9 +1,14 @@
 import type { StreamVersions } from '@mesh/shared/core/versions'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { LandingView } from '../../src/core/ports.ts'
 import { createViewProjector } from '../../src/view-projector.ts'
 import { TABLE } from './rows.ts'
 import { SILENT_TELEMETRY } from './silent-telemetry.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+/** Conditions come true at once on a free machine. */
+const PATIENT = { timeout: 20_000 }
 
 const versionsOf = (stream: string, epoch: number): StreamVersions => ({
   stream,
@@ -45,7 +50,7 @@ test('projects what changed and nothing else; one stream that fails holds up no 
   expect(projected).toEqual(['flights@0'])
   expect(projector.behind()).toEqual({ broken: 'locked' })
   broken = false
-  await expect.poll(() => projector.behind()).toEqual({})
+  await expect.poll(() => projector.behind(), PATIENT).toEqual({})
   await projector.project(
     new Map([
       ['flights', first],

@@ -1,7 +1,9 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { probeServices } from '../../../src/adapters/service-probe.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
 
 async function serve(status: number | null, body: string): Promise<string> {
   const server = createServer((_request, response) => {

@@ -1,8 +1,13 @@
 import { textBytes } from '@mesh/shared/core/record'
 import type { FollowOptions } from '@mesh/shared/kafka/port'
 import { createMemoryKafka } from '@mesh/shared/testing/memory-kafka'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { createTopicTable } from '../../../src/adapters/topic-table.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+/** Conditions come true at once on a free machine. */
+const PATIENT = { timeout: 20_000 }
 
 const record = (key: string, value: string | null) => ({
   partition: 0,
@@ -19,7 +24,7 @@ test('shows the latest value per key, drops deletes, and leaves out what is no J
   const table = createTopicTable<number>({ kafka, topic: 't', retryMs: 1 })
   onTestFinished(() => table.stop())
   await table.start()
-  await expect.poll(() => table.caughtUp()).toBe(true)
+  await expect.poll(() => table.caughtUp(), PATIENT).toBe(true)
   expect(table.current()).toEqual(
     new Map([
       ['a', 3],
@@ -28,7 +33,7 @@ test('shows the latest value per key, drops deletes, and leaves out what is no J
   )
   await producer.send('t', [record('b', null), record('d', '4')])
   await expect
-    .poll(() => table.current())
+    .poll(() => table.current(), PATIENT)
     .toEqual(
       new Map([
         ['a', 3],
@@ -42,9 +47,9 @@ test('a topic that is not there yet is a problem to show, and followed once it i
   const table = createTopicTable({ kafka, topic: 't', retryMs: 1 })
   onTestFinished(() => table.stop())
   await table.start()
-  await expect.poll(() => table.problem()).toBe('t cannot be read: there is no such topic yet')
+  await expect.poll(() => table.problem(), PATIENT).toBe('t cannot be read: there is no such topic yet')
   await kafka.admin.ensureTopics([{ name: 't', partitions: 1, config: {} }])
-  await expect.poll(() => table.caughtUp()).toBe(true)
+  await expect.poll(() => table.caughtUp(), PATIENT).toBe(true)
   expect(table.problem()).toBeNull()
 })
 
@@ -60,10 +65,10 @@ test('a follower that fails is replaced; what it had read stays until then', asy
   const table = createTopicTable<number>({ kafka: { admin: kafka.admin, follow }, topic: 't', retryMs: 1 })
   onTestFinished(() => table.stop())
   await table.start()
-  await expect.poll(() => table.caughtUp()).toBe(true)
+  await expect.poll(() => table.caughtUp(), PATIENT).toBe(true)
   followed[0]!.onFatal(new Error('the broker went away'))
   expect(table.problem()).toContain('the broker went away')
   expect(table.current()).toEqual(new Map([['a', 1]]))
-  await expect.poll(() => table.problem()).toBeNull()
+  await expect.poll(() => table.problem(), PATIENT).toBeNull()
   expect(followed).toHaveLength(2)
 })

@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { createDuckDbFile } from '../../../src/adapters/duckdb-file.ts'
 import { createWriterLock } from '../../../src/adapters/writer-lock.ts'
 import { FILE_OPTIONS, freshPath, rowsOf } from '../duckdb.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
 
 /** Another process that has the file open. */
 async function hold(file: string): Promise<ChildProcess> {

@@ -1,11 +1,13 @@
 import type { ColumnType, RefinedRow } from '@mesh/shared/schema/port'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { createDuckDbWarehouse } from '../../../src/adapters/duckdb-warehouse.ts'
 import { landingTable } from '../../../src/core/landing-table.ts'
 import { createPartitionBuffer } from '../../../src/core/partition-buffer.ts'
 import type { LandingStep, LandingTable } from '../../../src/core/ports.ts'
 import { freshFile, rowsOf, textsOf } from '../duckdb.ts'
 import { COLUMNS, rowAt, TABLE } from '../rows.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
 
 function stepOf(table: LandingTable, rows: readonly RefinedRow[], partition = 0): LandingStep {
   const buffer = createPartitionBuffer({ table, topicId: 't', partition, entry: null, logStartOffset: 0 })
