@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -96,6 +96,7 @@ export async function startMesh(cacheDir: string): Promise<MeshUnderTest> {
     async stop() {
       await kafka.close()
       await stack.stop()
+      for (const line of errorLines(join(stateDir, 'logs'))) console.error(line)
       rmSync(projectDir, { recursive: true, force: true })
     },
   }
@@ -114,4 +115,13 @@ async function caughtUp(kafka: KafkaPort, states: readonly StreamVersions[]): Pr
     }
   }
   return true
+}
+
+/** What services have logged as errors: the reason of a failure is not lost with the folder. */
+function errorLines(logs: string): string[] {
+  return readdirSync(logs).flatMap((file) =>
+    readFileSync(join(logs, file), 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('"level":50')),
+  )
 }

@@ -8,7 +8,9 @@ import { callJson } from '../../packages/cli/src/http-json.ts'
 import type { ProcessStatus } from '../../packages/cli/src/stack/supervisor.ts'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
 import { queryFiles, queryWarehouse } from '../../packages/cli/src/warehouse-reader.ts'
+import { describeBadInput } from './bad-input.ts'
 import { type MeshUnderTest, startMesh } from './mesh-under-test.ts'
+import { describeNewStream } from './new-stream.ts'
 
 const KILLED = ['ingest-gateway', 'enricher', 'lake-sink', 'warehouse-sink', 'replayer']
 const FLIGHTS = 20_000
@@ -95,10 +97,9 @@ describe('the whole mesh', () => {
         `select partition, "offset" from read_parquet('${mesh.lakeDir}/bronze/${stream}/${state.rawTopicId}/*/*.parquet')`,
       )
       const coordinates = bronze.rows.map((row) => `${row['partition']}/${row['offset']}`)
-      expect(new Set(coordinates).size).toBe(coordinates.length)
-      const missing = receipts.filter(
-        (receipt) => !new Set(coordinates).has(`${receipt.partition}/${receipt.offset}`),
-      ).length
+      const inBronze = new Set(coordinates)
+      expect(inBronze.size).toBe(coordinates.length)
+      const missing = receipts.filter((receipt) => !inBronze.has(`${receipt.partition}/${receipt.offset}`)).length
       expect(missing).toBe(0)
       const expected = receipts.map((receipt) => receipt.eventId).sort()
       const silver = await queryFiles(
@@ -156,4 +157,7 @@ describe('the whole mesh', () => {
     )
     expect(Number(view.rows[0]!['n'])).toBe(100)
   })
+
+  describeNewStream(() => mesh)
+  describeBadInput(() => mesh)
 })

@@ -45,6 +45,9 @@ export function infrastructureEnvironment(addresses: StackAddresses): Record<str
   }
 }
 
+/** On one machine a person watches: rows are shown after a second rather than in few large files. */
+const LOCAL_PACE: Environment = { MESH_LAKE_SINK_FLUSH_INTERVAL: '1s' }
+
 /** What a service is started with: the caller's environment (its secrets), the addresses, its own port and scratch folder. */
 export function serviceEnvironment(options: {
   readonly env: Environment
@@ -52,7 +55,7 @@ export function serviceEnvironment(options: {
   readonly port: number
   readonly scratch: string
 }): Environment {
-  const own = Object.entries(options.env).filter(([key]) => !key.startsWith('MESH_PORT_'))
+  const own = Object.entries({ ...LOCAL_PACE, ...options.env }).filter(([key]) => !key.startsWith('MESH_PORT_'))
   return {
     ...Object.fromEntries(own),
     ...infrastructureEnvironment(options.addresses),
