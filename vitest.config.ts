@@ -1,8 +1,8 @@
-import { defineConfig } from 'vitest/config'
+import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
 const STACK = './tests/setup/stack.ts'
 
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     // Two cores are enough: broker, registry and workers share them.
     maxWorkers: 2,
@@ -38,3 +38,5 @@ export default defineConfig({
     ],
   },
 })
+
+export default config

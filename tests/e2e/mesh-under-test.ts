@@ -31,11 +31,11 @@ export type MeshUnderTest = {
   readonly lakeDir: string
   readonly gateway: GatewayAddress
   readonly githubSecret: string
-  replayerUrl(): string
-  versions(stream: string): Promise<StreamVersions>
-  apply(projectDir?: string, only?: readonly string[]): Promise<void>
+  replayerUrl: () => string
+  versions: (stream: string) => Promise<StreamVersions>
+  apply: (projectDir?: string, only?: readonly string[]) => Promise<void>
   /** Waits until every layer has reached the enricher, then returns the books. */
-  books(timeoutMs: number): Promise<StreamSummary[]>
+  books: (timeoutMs: number) => Promise<StreamSummary[]>
   stop(): Promise<void>
 }
 

@@ -7,7 +7,7 @@ import type { Receipt } from '../../packages/cli/src/gateway-client.ts'
 import { callJson } from '../../packages/cli/src/http-json.ts'
 import type { ProcessStatus } from '../../packages/cli/src/stack/supervisor.ts'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
-import { queryFiles, queryWarehouse } from '../../packages/cli/src/warehouse-reader.ts'
+import { cellText, queryFiles, queryWarehouse } from '../../packages/cli/src/warehouse-reader.ts'
 import { describeBadInput } from './bad-input.ts'
 import { type MeshUnderTest, startMesh } from './mesh-under-test.ts'
 import { describeNewStream } from './new-stream.ts'
@@ -96,7 +96,7 @@ describe('the whole mesh', () => {
       const bronze = await queryFiles(
         `select partition, "offset" from read_parquet('${mesh.lakeDir}/bronze/${stream}/${state.rawTopicId}/*/*.parquet')`,
       )
-      const coordinates = bronze.rows.map((row) => `${row['partition']}/${row['offset']}`)
+      const coordinates = bronze.rows.map((row) => `${cellText(row['partition'])}/${cellText(row['offset'])}`)
       const inBronze = new Set(coordinates)
       expect(inBronze.size).toBe(coordinates.length)
       const missing = receipts.filter((receipt) => !inBronze.has(`${receipt.partition}/${receipt.offset}`)).length

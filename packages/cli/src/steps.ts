@@ -3,11 +3,11 @@ import type { CommandContext } from './command.ts'
 /** Progress on stderr: what is being done, what is done and how long it took. */
 export type Steps = {
   /** A step that has ended. */
-  done(text: string): void
+  done: (text: string) => void
   /** A step that begins. */
-  note(text: string): void
+  note: (text: string) => void
   /** A detail of the step under way; on a terminal it replaces the one before. */
-  detail(text: string): void
+  detail: (text: string) => void
 }
 
 const CLEAR_LINE = '\r\u001b[K'

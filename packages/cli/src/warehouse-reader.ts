@@ -57,3 +57,8 @@ async function open(file: string): Promise<DuckDBInstance> {
     }
   }
 }
+
+/** A cell as text: JSON for what is no text itself, `null` for null. */
+export function cellText(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value ?? null) ?? 'null')
+}

@@ -2,7 +2,7 @@ import { MeshError } from '@mesh/shared/core/errors'
 import type { Command } from '../command.ts'
 import { withMesh } from '../running-mesh.ts'
 import { renderColumns } from '../table.ts'
-import { queryWarehouse } from '../warehouse-reader.ts'
+import { cellText, queryWarehouse } from '../warehouse-reader.ts'
 
 export const sql: Command = {
   name: 'sql',
@@ -22,9 +22,4 @@ export const sql: Command = {
       return 0
     })
   },
-}
-
-export function cellText(value: unknown): string {
-  if (value === null || value === undefined) return 'null'
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }

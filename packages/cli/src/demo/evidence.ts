@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { refinedTopic, tableName, versionTable } from '@mesh/shared/core/topics'
 import { liveVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import type { Receipt } from '../gateway-client.ts'
-import { queryFiles, queryWarehouse } from '../warehouse-reader.ts'
+import { cellText, queryFiles, queryWarehouse } from '../warehouse-reader.ts'
 
 /** How many of a run's events lie in each layer; `expected` of each must be found. */
 export type LayerCount = {
@@ -30,7 +30,9 @@ export async function countLayers(
   const bronze = await queryFiles(
     `select partition, "offset" from read_parquet('${bronzeFiles(layers, state)}') where "offset" >= ${from}`,
   )
-  const found = bronze.rows.filter((row) => coordinates.has(`${row['partition']}/${row['offset']}`)).length
+  const found = bronze.rows.filter((row) =>
+    coordinates.has(`${cellText(row['partition'])}/${cellText(row['offset'])}`),
+  ).length
   const silver = await queryFiles(`select _event_id from read_parquet('${silverFiles(layers, state, refinedTopicId)}')`)
   const landing = await queryWarehouse(layers.warehouseFile, `select _event_id from ${landingTable(state)}`)
   return [
@@ -43,7 +45,7 @@ export async function countLayers(
 /** Rows whose event id is one of `ids`; a row too many counts too, so that a duplicate is seen. */
 function countIds(rows: readonly Readonly<Record<string, unknown>>[], ids: readonly string[]): number {
   const wanted = new Set(ids)
-  return rows.filter((row) => wanted.has(String(row['_event_id']))).length
+  return rows.filter((row) => wanted.has(cellText(row['_event_id']))).length
 }
 
 export type Samples = { readonly bronze: unknown; readonly silver: unknown; readonly landing: unknown }

@@ -6,14 +6,7 @@ import type { StreamSummary } from '../verify/books.ts'
 import { closedBooks } from '../verify/closed-books.ts'
 import { overall } from '../verify/verify.ts'
 import { countLayers, type LayerCount, type Samples, sampleRows } from './evidence.ts'
-import {
-  type Airport,
-  type Flight,
-  type GithubDelivery,
-  readAirports,
-  readFlights,
-  readGithubDeliveries,
-} from './real-data.ts'
+import { readAirports, readFlights, readGithubDeliveries } from './real-data.ts'
 import { type RefinedSample, readRefinedRecord } from './refined-sample.ts'
 import { type Sent, sendAirports, sendFlights, sendGithub } from './senders.ts'
 import { waitForTable } from './wait-for-table.ts'
@@ -44,7 +37,9 @@ const STEP_TIMEOUT_MS = 120_000
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const { mesh, onStep, runId } = options
   const gateway: GatewayAddress = mesh.gateway
-  const [airports, flights, deliveries] = await readInput(options)
+  const airports = await readAirports(options.codeDir)
+  const flights = (await readFlights(options.codeDir)).slice(0, options.flights)
+  const deliveries = readGithubDeliveries(options.codeDir)
 
   onStep(`posting ${airports.length} airports (reference for the join)`)
   const sentAirports = await sendAirports(gateway, airports, { runId })
@@ -89,14 +84,6 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     complete:
       rejected.length === 0 && layers.every((layer) => layer.found === layer.expected) && overall(books) === 'closed',
   }
-}
-
-function readInput(options: DemoOptions): Promise<[Airport[], Flight[], GithubDelivery[]]> {
-  return Promise.all([
-    readAirports(options.codeDir),
-    readFlights(options.codeDir).then((rows) => rows.slice(0, options.flights)),
-    readGithubDeliveries(options.codeDir),
-  ])
 }
 
 function layersOf(mesh: MeshAccess): { lakeUrl: string; warehouseFile: string } {

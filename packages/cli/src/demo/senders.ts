@@ -14,7 +14,7 @@ export async function sendGithub(
   deliveries: readonly GithubDelivery[],
   options: { runId: string; secret: string; onProgress?: (sent: number) => void },
 ): Promise<Sent> {
-  const receipts: Receipt[] = new Array(deliveries.length)
+  const receipts: Receipt[] = []
   let next = 0
   let done = 0
   async function worker(): Promise<void> {

@@ -1,5 +1,5 @@
 import { formatHash, type HashSum, parseHash, subtractHash } from '@mesh/shared/core/books'
-import { queryWarehouse } from '../warehouse-reader.ts'
+import { cellText, queryWarehouse } from '../warehouse-reader.ts'
 import type { LayerBooks } from './books.ts'
 
 export type LandingCut = { readonly partition: number; readonly refinedOffset: number; readonly rawOffset: number }
@@ -33,9 +33,9 @@ export async function readLandingBooks(
   const books = new Map<number, LandingBooks>()
   for (const cut of cuts) {
     const entry = ledger.find((row) => Number(row['partition']) === cut.partition)
-    let hash: HashSum = parseHash(String(entry?.['hash'] ?? '0'))
+    let hash: HashSum = parseHash(cellText(entry?.['hash'] ?? '0'))
     for (const row of later) {
-      if (Number(row['_partition']) === cut.partition) hash = subtractHash(hash, parseHash(String(row['_hash'])))
+      if (Number(row['_partition']) === cut.partition) hash = subtractHash(hash, parseHash(cellText(row['_hash'])))
     }
     books.set(cut.partition, {
       records: Number(counted.find((row) => Number(row['_partition']) === cut.partition)?.['n'] ?? 0),

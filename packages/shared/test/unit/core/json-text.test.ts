@@ -16,7 +16,7 @@ describe('parseJson', () => {
   it('leaves long digits in strings and decimals alone', () => {
     expect(parseJson('{"a":"12345678901234567890","b":0.12345678901234567,"c":1234567890123456.5}')).toEqual({
       a: '12345678901234567890',
-      b: 0.12345678901234567,
+      b: Number('0.12345678901234567'),
       c: 1234567890123456.5,
     })
   })
