@@ -41,18 +41,29 @@ function screen(stack: Stack, page: string, streams: string): string {
   ].join('\n')
 }
 
-type Snapshot = { streams?: readonly { stream: string; live?: number; raw?: number; refined?: number; lag?: number }[] }
+type Edge = { readonly written?: number; readonly lag?: number; readonly rate?: number }
+type Snapshot = {
+  readonly streams: readonly {
+    readonly stream: string
+    readonly live: number
+    readonly raw: Edge
+    readonly bronze: Edge
+    readonly versions: readonly { version: number; refined: Edge; enricher: Edge; silver: Edge; landing: Edge }[]
+  }[]
+}
 
 async function streamsText(page: string): Promise<string> {
-  const snapshot = (await (
-    await fetch(`${page}/api/snapshot`, { signal: AbortSignal.timeout(900) })
-  ).json()) as Snapshot
-  const rows = (snapshot.streams ?? []).map(({ stream, live, raw, refined, lag }) => [
-    `  ${stream}`,
-    `v${live ?? '?'}`,
-    String(raw ?? ''),
-    String(refined ?? ''),
-    String(lag ?? ''),
-  ])
-  return renderColumns([['  stream', 'live', 'raw', 'refined', 'lag'], ...rows])
+  const answer = await fetch(`${page}/api/snapshot`, { signal: AbortSignal.timeout(900) })
+  const { streams } = (await answer.json()) as Snapshot
+  const rows = streams.flatMap(({ stream, live, raw, bronze, versions }) =>
+    versions.map(({ version, refined, enricher, silver, landing }) => [
+      `  ${stream}`,
+      `v${version}${version === live ? ' live' : ''}`,
+      ...[raw.written, raw.rate, refined.written, enricher.lag, bronze.lag, silver.lag, landing.lag].map((n) =>
+        String(n ?? '-'),
+      ),
+    ]),
+  )
+  const header = ['  stream', 'version', 'raw', 'raw/s', 'refined', 'lag: enricher', 'bronze', 'silver', 'landing']
+  return renderColumns([header, ...rows])
 }

@@ -25,6 +25,7 @@ export const tail: Command = {
       const topic = await topicOf(mesh, name)
       const codec = createAvroCodec(createSchemaRegistry({ url: mesh.addresses.registryUrl }))
       const end = Promise.withResolvers<void>()
+      let taken = 0
       let shown = 0
       context.signal.addEventListener('abort', () => end.resolve())
       const fromStart = context.flag('from-beginning')
@@ -33,7 +34,9 @@ export const tail: Command = {
         onFatal: end.reject,
         async onBatch(batch: RecordBatch) {
           for (const record of batch.records) {
-            if (shown >= limit) return
+            // Partitions come side by side: the place is taken before the record is decoded.
+            if (taken >= limit) return
+            taken++
             show(context, await decodeRecord(codec, batch, record))
             if (++shown >= limit) end.resolve()
           }

@@ -26,6 +26,7 @@ export async function readRanges(
   const open = new Map(ranges.filter((range) => range.from < range.to).map((range) => [range.partition, range]))
   if (open.size === 0) return
   const done = Promise.withResolvers<void>()
+  let busy = 0
   const watchdog = setTimeout(stuck, NO_PROGRESS_MS)
   const consumer = createConsumer({
     groupId: `mesh.range.${randomUUID()}`,
@@ -49,8 +50,12 @@ export async function readRanges(
       position: range.from,
       handler: {
         async process(batch) {
-          watchdog.refresh()
+          busy++
           await onBatch(clip(batch, range.to))
+          busy--
+          watchdog.refresh()
+          // Where a rejoin goes on: nothing is handed over twice.
+          open.set(partition, { ...range, from: batch.nextOffset })
           if (batch.nextOffset < range.to) return null
           open.delete(partition)
           consumer.pause(topic, partition)
@@ -62,6 +67,8 @@ export async function readRanges(
   }
 
   function stuck(): void {
+    // A reader that takes its time is not a range without progress.
+    if (busy > 0) return void watchdog.refresh()
     const [range] = open.values()
     const place = `${topic}/${range?.partition}`
     done.reject(
@@ -96,12 +103,16 @@ export async function follow(
   topic: string,
   options: FollowOptions,
 ): Promise<Follower> {
-  const ends = new Map((await admin.offsets(topic)).map(({ partition, highWatermark }) => [partition, highWatermark]))
+  // What lies behind an open transaction is not there yet, and may never be.
+  const ends = new Map((await admin.offsets(topic)).map((found) => [found.partition, found.lastStableOffset]))
+  const behind = new Set(ends.keys())
+  const positions = new Map<number, number>()
   const caughtUp = Promise.withResolvers<void>()
   caughtUp.promise.catch(() => undefined)
   const reached = (partition: number, position: number): void => {
-    if (position >= (ends.get(partition) ?? 0)) ends.delete(partition)
-    if (ends.size === 0) caughtUp.resolve()
+    positions.set(partition, position)
+    if (position >= (ends.get(partition) ?? 0)) behind.delete(partition)
+    if (behind.size === 0) caughtUp.resolve()
   }
   const consumer = createConsumer({
     groupId: `mesh.follow.${randomUUID()}`,
@@ -110,10 +121,11 @@ export async function follow(
       caughtUp.reject(error)
       options.onFatal(error)
     },
-    assign(assigned) {
-      const end = ends.get(assigned.partition) ?? assigned.highWatermark
-      const position = options.from === 'start' ? assigned.logStartOffset : end
-      reached(assigned.partition, position)
+    assign({ partition, logStartOffset }) {
+      // After a rejoin it goes on where it was. A partition that was added since `follow` was called is new from its start.
+      const first = options.from === 'start' ? logStartOffset : (ends.get(partition) ?? logStartOffset)
+      const position = Math.max(positions.get(partition) ?? first, logStartOffset)
+      reached(partition, position)
       return Promise.resolve({
         position,
         handler: {

@@ -42,9 +42,9 @@ export type GroupLanes = {
   assigned(partitions: readonly TopicPartition[]): void
   /** Takes a batch, or ignores and re-seeks when it does not start at the lane's position. False: not taken. */
   deliver(batch: Omit<RecordBatch, 'topicId'>): Promise<boolean>
-  pause(topic: string, partition: number): void
-  resume(topic: string, partition: number): void
-  positions(): ReadonlyMap<string, number>
+  pause: (topic: string, partition: number) => void
+  resume: (topic: string, partition: number) => void
+  positions: () => ReadonlyMap<string, number>
   /** Drains handlers and commits what they return. */
   stop(): Promise<void>
   fail(error: unknown): void
@@ -64,8 +64,11 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
   let generation = 0
   /** Everything begun for the generations so far: work in flight, closing of former lanes, opening of new ones. */
   let settled: Promise<unknown> = Promise.resolve()
-  let topicIds: Promise<ReadonlyMap<string, string>> = Promise.resolve(new Map())
+  /** The ids this consumer has begun to read under, for good. */
+  const begun = new Map<string, string>()
+  let topicIds: Promise<ReadonlyMap<string, string>> = Promise.resolve(begun)
   let topicIdsAt = 0
+  let watching = false
   const timer = setInterval(markTicks, options.tickMs ?? DEFAULT_TICK_MS).unref()
 
   function fail(error: unknown): void {
@@ -98,7 +101,11 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
     if (isStale()) return
     const described = await client.describe(partitions)
     if (isStale()) return
-    topicIds = Promise.resolve(new Map(described.map(({ topic, topicId }) => [topic, topicId])))
+    for (const { topic, topicId } of described) {
+      if ((begun.get(topic) ?? topicId) !== topicId) throw recreated(topic)
+      begun.set(topic, topicId)
+    }
+    topicIds = Promise.resolve(new Map(begun))
     topicIdsAt = Date.now()
     await Promise.all(described.map(openLane))
   }
@@ -146,6 +153,7 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
   }
 
   function markTicks(): void {
+    void watchTopics()
     for (const lane of lanes.values()) {
       if (lane.tickDue || lane.closed || !lane.handler?.tick) continue
       lane.tickDue = true
@@ -185,12 +193,27 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
 
   /** A topic that was deleted and created again reuses offsets for other records: nothing may be committed for it. */
   async function checkTopicId({ topic, topicId }: Lane): Promise<void> {
+    if ((await currentTopicIds()).get(topic) !== topicId) throw recreated(topic)
+  }
+
+  /** A rejoin while a topic is gone leaves no lane that would commit: its return shows here. */
+  async function watchTopics(): Promise<void> {
+    if (watching || begun.size === 0) return
+    watching = true
+    const ids = await currentTopicIds().catch(() => null)
+    watching = false
+    for (const [topic, id] of begun) if ((ids?.get(topic) ?? id) !== id) fail(recreated(topic))
+  }
+
+  function currentTopicIds(): Promise<ReadonlyMap<string, string>> {
     if (Date.now() - topicIdsAt >= client.topicIdsHoldMs) {
       topicIdsAt = Date.now()
       topicIds = client.topicIds()
+      topicIds.catch(() => {
+        topicIdsAt = 0
+      })
     }
-    if ((await topicIds).get(topic) === topicId) return
-    throw new MeshError('MESH_KAFKA_TOPIC_RECREATED', 'the topic is another one than at assignment', { place: topic })
+    return topicIds
   }
 
   async function closeLane(lane: Lane): Promise<void> {
@@ -231,6 +254,10 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
       await settled
     },
   }
+}
+
+function recreated(topic: string): MeshError {
+  return new MeshError('MESH_KAFKA_TOPIC_RECREATED', 'the topic is another one than at assignment', { place: topic })
 }
 
 function laneKey(topic: string, partition: number): string {

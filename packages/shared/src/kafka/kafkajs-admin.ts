@@ -3,15 +3,17 @@ import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
 import type { Committed, KafkaAdmin, PartitionOffsets, TopicSpec } from './port.ts'
 
+const READ_UNCOMMITTED = 0
 const READ_COMMITTED = 1
 const LATEST = -1n
+const EARLIEST = -2n
 const NO_OFFSET = -1
 /** Metadata of a topic that was just created, or whose leader moved, is behind for a moment. */
 const STALE_METADATA = new Set(['NOT_LEADER_FOR_PARTITION', 'LEADER_NOT_AVAILABLE', 'UNKNOWN_TOPIC_OR_PARTITION'])
-const STALE_TRIES = 40
+const STALE_MS = 10_000
 const STALE_WAIT_MS = 100
 
-/** kafkajs's admin for what it can do; topic ids and the last stable offset from a client that speaks newer protocol versions. */
+/** kafkajs's admin for what it can do; topic ids and log offsets from a client that speaks newer protocol versions. */
 export function createKafkaJsAdmin(
   client: KafkaJs.Kafka,
   brokers: readonly string[],
@@ -43,8 +45,17 @@ export function createKafkaJsAdmin(
   }
 
   async function partitionCount(topic: string): Promise<number> {
-    const { topics } = await (await connect()).fetchTopicMetadata({ topics: [topic] })
-    return topics[0]?.partitions.length ?? 0
+    if (!(await listTopics()).includes(topic)) return 0
+    const { topics } = await newer().metadata({ topics: [topic], forceUpdate: true })
+    return topics.get(topic)?.partitionsCount ?? 0
+  }
+
+  /** Per partition the offset at a time; kafkajs's admin would ask read_committed for all of them. */
+  async function listOffsets(topic: string, timestamp: bigint, isolationLevel: 0 | 1): Promise<Map<number, number>> {
+    const count = await partitionCount(topic)
+    const partitions = Array.from({ length: count }, (_, i) => ({ partitionIndex: i, timestamp }))
+    const listed = await newer().listOffsets({ topics: [{ name: topic, partitions }], isolationLevel })
+    return new Map(listed[0]?.partitions.map((p) => [p.partitionIndex, Number(p.offset)]))
   }
 
   return {
@@ -84,36 +95,29 @@ export function createKafkaJsAdmin(
       if (doomed.length > 0) await (await connect()).deleteTopics({ topics: doomed })
     },
     async offsets(topic): Promise<PartitionOffsets[]> {
-      const found = await settled(async () => (await connect()).fetchTopicOffsets(topic))
-      const partitions = found.map((entry) => ({ partitionIndex: entry.partition, timestamp: LATEST }))
-      const listed = await newer().listOffsets({
-        topics: [{ name: topic, partitions }],
-        isolationLevel: READ_COMMITTED,
-      })
-      const stable = new Map(listed[0]?.partitions.map((p) => [p.partitionIndex, Number(p.offset)]))
-      return found
-        .map(({ partition, low, high }) => ({
-          partition,
-          logStartOffset: Number(low),
-          highWatermark: Number(high),
-          lastStableOffset: stable.get(partition) ?? Number(high),
-        }))
+      // The stable offset is asked first: what is written in between moves the high watermark away from it.
+      const stable = await settled(() => listOffsets(topic, LATEST, READ_COMMITTED))
+      const high = await settled(() => listOffsets(topic, LATEST, READ_UNCOMMITTED))
+      const low = await settled(() => listOffsets(topic, EARLIEST, READ_UNCOMMITTED))
+      return [...high]
+        .map(([partition, end]) => inOrder(partition, low.get(partition), stable.get(partition), end))
         .sort((a, b) => a.partition - b.partition)
     },
     async offsetsAtTime(topic, timestamp) {
-      const found = await settled(async () => (await connect()).fetchTopicOffsetsByTimestamp(topic, timestamp))
-      const ends = new Map(
-        (await settled(() => admin.fetchTopicOffsets(topic))).map((entry) => [entry.partition, Number(entry.high)]),
-      )
+      // Ends first: a record that comes in between is found by its time or lies behind the end.
+      const ends = await settled(() => listOffsets(topic, LATEST, READ_UNCOMMITTED))
+      const found = await settled(() => listOffsets(topic, BigInt(timestamp), READ_UNCOMMITTED))
       return new Map(
-        found.map(({ partition, offset }) => [
+        [...found].map(([partition, offset]) => [
           partition,
-          Number(offset) === NO_OFFSET ? ends.get(partition)! : Number(offset),
+          offset === NO_OFFSET ? (ends.get(partition) ?? 0) : offset,
         ]),
       )
     },
     async committed(group, topic) {
-      const [found] = await (await connect()).fetchOffsets({ groupId: group, topics: [topic] })
+      // All topics of the group: naming one makes kafkajs refresh its metadata for ever, and fail once it is deleted.
+      const all = await (await connect()).fetchOffsets({ groupId: group })
+      const found = all.find((entry) => entry.topic === topic)
       const committed = new Map<number, Committed>()
       for (const { partition, offset, metadata } of found?.partitions ?? []) {
         if (Number(offset) !== NO_OFFSET) committed.set(partition, { offset: Number(offset), metadata: metadata ?? '' })
@@ -137,13 +141,26 @@ export function createKafkaJsAdmin(
   }
 }
 
+/** low ≤ stable ≤ high, also when retention or a deletion moved one between the questions. */
+function inOrder(
+  partition: number,
+  low: number | undefined,
+  stable: number | undefined,
+  high: number,
+): PartitionOffsets {
+  const logStartOffset = Math.min(low ?? 0, high)
+  const lastStableOffset = Math.min(Math.max(stable ?? high, logStartOffset), high)
+  return { partition, logStartOffset, highWatermark: high, lastStableOffset }
+}
+
 /** Asks again, for a few seconds, while the answer is that metadata is not there yet. */
 async function settled<T>(ask: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
+  const deadline = Date.now() + STALE_MS
+  for (;;) {
     try {
       return await ask()
     } catch (error) {
-      if (attempt >= STALE_TRIES || !isStaleMetadata(error)) throw error
+      if (Date.now() > deadline || !isStaleMetadata(error)) throw error
       await new Promise((resolve) => setTimeout(resolve, STALE_WAIT_MS))
     }
   }

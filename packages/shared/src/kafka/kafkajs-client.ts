@@ -158,7 +158,7 @@ export function isRefusedAsTooLarge({ errorCode }: ProduceAnswer): boolean {
  * what other partitions of it have written could not be told.
  */
 function answerRefusals(): void {
-  type Response = { parse(data: ProduceResponse): Promise<ProduceResponse> }
+  type Response = { parse: (data: ProduceResponse) => Promise<ProduceResponse> }
   const response = require('kafkajs/src/protocol/requests/produce/v3/response') as Response
   const { parse } = response
   response.parse = async (data) => {
@@ -185,7 +185,7 @@ type CommittingRunner = {
 function commitInOwnGeneration(): void {
   const Runner = require('kafkajs/src/consumer/runner') as { prototype: Record<string, unknown> }
   const ConsumerGroup = require('kafkajs/src/consumer/consumerGroup') as {
-    prototype: { joinAndSync(this: GroupInternals): Promise<void> }
+    prototype: { joinAndSync: (this: GroupInternals) => Promise<void> }
   }
   // A member that joins again has given up what it owned; its new offset manager is there before it has told anyone.
   const joining = new WeakSet<GroupInternals>()

@@ -43,7 +43,7 @@ export function createKafkaJsConsumer(
     allowAutoTopicCreation: false,
     ...FETCH,
     // A crash ends the process; kafkajs must not restart the consumer by itself.
-    retry: { retries: 5, initialRetryTime: 100, maxRetryTime: 2000, restartOnFailure: () => Promise.resolve(false) },
+    retry: { retries: 12, initialRetryTime: 100, maxRetryTime: 2000, restartOnFailure: () => Promise.resolve(false) },
   })
   let joined: PromiseWithResolvers<void> = Promise.withResolvers()
   let ended = false
@@ -80,18 +80,18 @@ export function createKafkaJsConsumer(
   })
   consumer.on(consumer.events.CRASH, ({ payload }) => lanes.fail(fatal(groupId, payload.error)))
 
-  async function eachBatch({ batch, resolveOffset, heartbeat }: KafkaJs.EachBatchPayload): Promise<void> {
-    const fetched = batch as FetchedBatch
-    const beating = keepBeating(heartbeat)
+  async function eachBatch(payload: KafkaJs.EachBatchPayload): Promise<void> {
+    const batch = payload.batch as FetchedBatch
+    const beating = keepBeating(() => payload.heartbeat())
     try {
       const taken = await lanes.deliver({
         topic: batch.topic,
         partition: batch.partition,
-        firstOffset: Number(fetched.fetchedOffset),
+        firstOffset: Number(batch.fetchedOffset),
         nextOffset: Number(batch.lastOffset()) + 1,
         records: batch.messages.map(readRecord),
       })
-      if (taken) resolveOffset(batch.lastOffset())
+      if (taken) payload.resolveOffset(batch.lastOffset())
     } finally {
       clearInterval(beating)
     }

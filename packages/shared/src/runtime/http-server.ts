@@ -32,7 +32,8 @@ export function createHttpServer(
         .send({ code: error.code, message: error.message, hint: error.hint, place: error.place })
     }
     const status = (error as { statusCode?: number }).statusCode ?? 500
-    if (status >= 500) options.logger.error({ ...errorFields(error), route: request.routeOptions.url ?? '' }, 'a request failed')
+    if (status >= 500)
+      options.logger.error({ ...errorFields(error), route: request.routeOptions.url ?? '' }, 'a request failed')
     return reply
       .code(status)
       .send({ code: 'MESH_INTERNAL', message: status < 500 ? (error as Error).message : 'internal error' })

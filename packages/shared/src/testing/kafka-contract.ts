@@ -121,9 +121,11 @@ export function describeKafkaPort(name: string, open: () => Promise<KafkaUnderTe
     )
 
     it('refuses a record that is too large and still takes its neighbours', async () => {
+      const limited = `${topic}-limited`
+      await kafka.admin.ensureTopics([{ name: limited, partitions: 1, config: { 'max.message.bytes': '4194304' } }])
       const producer = await kafka.producer({ compression: 'none' })
-      const large = producer.send(topic, [record('x'.repeat(6_000_000))])
-      const small = producer.send(topic, [record('small')])
+      const large = producer.send(limited, [record('x'.repeat(6_000_000))])
+      const small = producer.send(limited, [record('small')])
       await expect(large).rejects.toMatchObject({ code: 'MESH_KAFKA_RECORD_TOO_LARGE' })
       await expect(small).resolves.toEqual([0])
     })

@@ -92,7 +92,9 @@ export function createMemoryKafka(now: () => number = Date.now): MemoryKafka {
   function rebalance(group: Group): void {
     if (group.members.length === 0) return
     const names = [...new Set(group.members.flatMap((member) => member.topics))]
-    const partitionsOf = Object.fromEntries(names.map((name) => [name, topics.get(name)?.partitions.map((_, i) => i) ?? []]))
+    const partitionsOf = Object.fromEntries(
+      names.map((name) => [name, topics.get(name)?.partitions.map((_, i) => i) ?? []]),
+    )
     const assignment = coPartition(
       group.members.map((member) => member.id),
       partitionsOf,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect, inject, it } from 'vitest'
-import { bytesText, textBytes } from '../../../src/core/record.ts'
+import { bytesText, type RecordToSend, textBytes } from '../../../src/core/record.ts'
 import { connectKafka } from '../../../src/kafka/connect-kafka.ts'
 import { kafkajs } from '../../../src/kafka/kafkajs-client.ts'
 import { describeKafkaPort } from '../../../src/testing/kafka-contract.ts'
@@ -77,5 +77,98 @@ it('stops loudly when a topic is deleted and created again', async () => {
   await kafka.admin.ensureTopics([spec])
   await until(() => errors.length > 0, 'the failure', 30_000)
   expect(errors).toHaveLength(1)
+  await kafka.close()
+})
+
+it('writes the neighbours of a refused call once, also in other partitions', async () => {
+  const kafka = connectKafka({ brokers, clientId: 'refused' })
+  const topic = `refused-${randomUUID()}`
+  await kafka.admin.ensureTopics([{ name: topic, partitions: 2, config: { 'max.message.bytes': '2000' } }])
+  const producer = await kafka.producer({ compression: 'none' })
+  const record = (partition: number, bytes: number): RecordToSend => ({
+    partition,
+    key: null,
+    value: new Uint8Array(bytes),
+    headers: [],
+  })
+  const sent = await Promise.allSettled([
+    producer.send(topic, [record(0, 10)]),
+    producer.send(topic, [record(1, 10)]),
+    producer.send(topic, [record(0, 4000)]),
+    producer.send(topic, [record(0, 20), record(1, 20)]),
+  ])
+  expect(sent).toMatchObject([
+    { value: [0] },
+    { value: [0] },
+    { reason: { code: 'MESH_KAFKA_RECORD_TOO_LARGE', place: topic } },
+    { value: [1, 1] },
+  ])
+  expect(await producer.send(topic, [record(1, 30), record(0, 30)])).toEqual([2, 2])
+  const sizes: number[][] = [[], []]
+  const ranges = (await kafka.admin.offsets(topic)).map(({ partition, highWatermark: to }) => ({
+    partition,
+    from: 0,
+    to,
+  }))
+  await kafka.readRanges(topic, ranges, ({ partition, records }) => {
+    sizes[partition]!.push(...records.map(({ value }) => value!.byteLength))
+  })
+  expect(sizes).toEqual([
+    [10, 20, 30],
+    [10, 20, 30],
+  ])
+  await kafka.close()
+})
+
+it('has caught up while a transaction is open, at the last stable offset', async () => {
+  const kafka = connectKafka({ brokers, clientId: 'open' })
+  const topic = `open-${randomUUID()}`
+  await kafka.admin.ensureTopics([{ name: topic, partitions: 1, config: {} }])
+  const client = new kafkajs.Kafka({ brokers, logLevel: kafkajs.logLevel.NOTHING })
+  const transactional = client.producer({ idempotent: true, maxInFlightRequests: 1, transactionalId: topic })
+  await transactional.connect()
+  const plain = await kafka.producer()
+  const text = (value: string): RecordToSend[] => [{ partition: 0, key: null, value: textBytes(value), headers: [] }]
+  await plain.send(topic, text('before'))
+  const transaction = await transactional.transaction()
+  await transaction.send({ topic, messages: [{ partition: 0, value: 'open' }] })
+  await plain.send(topic, text('behind'))
+  expect(await kafka.admin.offsets(topic)).toEqual([
+    { partition: 0, logStartOffset: 0, highWatermark: 3, lastStableOffset: 1 },
+  ])
+  const seen: string[] = []
+  const follower = await kafka.follow(topic, {
+    from: 'start',
+    onBatch: (batch) => void seen.push(...batch.records.map((record) => bytesText(record.value!))),
+    onFatal: (error) => seen.push(String(error)),
+  })
+  await follower.caughtUp
+  expect(seen).toEqual(['before'])
+  await transaction.commit()
+  await until(() => seen.length === 3, 'what was open')
+  expect(seen).toEqual(['before', 'open', 'behind'])
+  await follower.stop()
+  await transactional.disconnect()
+  await kafka.close()
+})
+
+it('goes on with other topics when one that it knew is deleted', async () => {
+  const kafka = connectKafka({ brokers, clientId: 'deleted' })
+  const [gone, kept] = [`gone-${randomUUID()}`, `kept-${randomUUID()}`] as const
+  await kafka.admin.ensureTopics([gone, kept].map((name) => ({ name, partitions: 1, config: {} })))
+  const producer = await kafka.producer()
+  const record = { partition: 0, key: null, value: textBytes('x'), headers: [] }
+  for (const topic of [gone, kept]) {
+    await producer.send(topic, [record])
+    await kafka.admin.offsets(topic)
+    await kafka.admin.committed('nobody', topic)
+    await kafka.admin.offsetsAtTime(topic, 0)
+  }
+  await kafka.admin.deleteTopics([gone])
+  await until(async () => !(await kafka.admin.listTopics()).includes(gone), 'the deletion')
+  expect(await producer.send(kept, [record])).toEqual([1])
+  expect((await kafka.admin.offsets(kept))[0]?.highWatermark).toBe(2)
+  expect((await kafka.admin.committed('nobody', kept)).size).toBe(0)
+  expect(await kafka.admin.partitionCount(gone)).toBe(0)
   await kafka.close()
 })

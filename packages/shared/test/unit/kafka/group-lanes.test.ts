@@ -21,7 +21,11 @@ type World = {
 }
 
 /** Lanes over a client whose answers a test releases one by one; `hold` names the calls that wait. */
-function world(hold: readonly ('describe' | 'assign' | 'topicIds')[], handler: Partial<PartitionHandler> = {}): World {
+function world(
+  hold: readonly ('describe' | 'assign' | 'topicIds')[],
+  handler: Partial<PartitionHandler> = {},
+  tickMs = 60_000,
+): World {
   const log: string[] = []
   let handlers = 0
   const gate = async (name: (typeof hold)[number], waiting: PromiseWithResolvers<void>[]): Promise<void> => {
@@ -55,7 +59,7 @@ function world(hold: readonly ('describe' | 'assign' | 'topicIds')[], handler: P
     {
       groupId: 'g',
       topics: ['t'],
-      tickMs: 1,
+      tickMs,
       onFatal: (error) => w.errors.push(error),
       async assign(): Promise<Assignment> {
         const id = ++handlers
@@ -138,6 +142,27 @@ it('fails, and commits nothing, when the topic is another one than at assignment
   expect(await w.lanes.deliver(batch(1))).toBe(false)
   expect(w.errors).toMatchObject([{ code: 'MESH_KAFKA_TOPIC_RECREATED', place: 't' }])
   expect(w.log).not.toContain('commit 1')
+})
+
+it('fails when the group is joined again and the topic is another one', async () => {
+  const w = world([])
+  w.lanes.assigned([P0])
+  await until(() => w.log.includes('resume'), 'the lane')
+  w.topicId = 'id-2'
+  w.lanes.assigned([P0])
+  await until(() => w.errors.length > 0, 'the failure')
+  expect(w.errors).toMatchObject([{ code: 'MESH_KAFKA_TOPIC_RECREATED', place: 't' }])
+  expect(w.log).not.toContain('assign 2')
+})
+
+it('fails when a topic comes back as another one, also while nothing of it is assigned', async () => {
+  const w = world([], {}, 1)
+  w.lanes.assigned([P0])
+  await until(() => w.log.includes('resume'), 'the lane')
+  w.lanes.assigned([])
+  w.topicId = 'id-2'
+  await until(() => w.errors.length > 0, 'the failure')
+  expect(w.errors).toMatchObject([{ code: 'MESH_KAFKA_TOPIC_RECREATED', place: 't' }])
 })
 
 it('assigns nothing when it is stopped while partitions are described', async () => {

@@ -22,7 +22,9 @@ export type ProduceDouble = {
 
 const require = createRequire(import.meta.url)
 const createProducer = require('kafkajs/src/producer') as (options: object) => KafkaJs.Producer
-const { createErrorFromCode } = require('kafkajs/src/protocol/error') as { createErrorFromCode(code: number): Error }
+const { createErrorFromCode } = require('kafkajs/src/protocol/error') as {
+  createErrorFromCode: (code: number) => Error
+}
 const { KafkaJSRequestTimeoutError } = require('kafkajs/src/errors') as {
   KafkaJSRequestTimeoutError: new (message: string, details: object) => Error
 }
