@@ -4,7 +4,8 @@ import type { StreamVersions } from '@mesh/shared/core/versions'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import type { ObjectStore } from '@mesh/shared/lake/object-store'
-import { openObjectStore } from '@mesh/shared/lake/open-object-store'
+import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
+import { LAKE_CONFIG, loadConfig } from '@mesh/shared/runtime/config'
 import type { GatewayAddress } from './gateway-client.ts'
 import { callJson } from './http-json.ts'
 import type { StackAddresses } from './stack/environment.ts'
@@ -32,7 +33,9 @@ export function accessMesh(addresses: StackAddresses, env: Environment): MeshAcc
     gateway: { url: urlOf('ingest-gateway'), apiKey: firstApiKey(env) },
     replayerUrl: urlOf('replayer'),
     warehouseFile: fileURLToPath(addresses.warehouseUrl.replace(/^duckdb:/, 'file:')),
-    store: openObjectStore({ url: addresses.lakeUrl }),
+    store: openObjectStore(
+      lakeLocation(loadConfig(LAKE_CONFIG, { ...env, MESH_LAKE_URL: addresses.lakeUrl }, 'MESH_CLI_')),
+    ),
     kafka() {
       kafka ??= connectKafka({ brokers: addresses.kafkaBrokers.split(','), clientId: 'mesh-cli' })
       return kafka

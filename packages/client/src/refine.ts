@@ -30,6 +30,8 @@ export type Outcome<R> =
 export type Refine<E = unknown, R = Record<string, unknown>> = (event: E, context: RefineContext) => Outcome<R>
 
 /** One refined record, or none to many with a `subKey` each (key = `<source key>/<subKey>`, same partition). */
+export function ok(none: readonly never[]): Outcome<never>
+export function ok<R>(record: R | readonly Output<R>[]): Outcome<R>
 export function ok<R>(record: R | readonly Output<R>[]): Outcome<R> {
   return { kind: 'ok', outputs: Array.isArray(record) ? (record as readonly Output<R>[]) : [{ record: record as R }] }
 }

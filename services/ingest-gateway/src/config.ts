@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises'
 import { MeshError } from '@mesh/shared/core/errors'
-import type { LakeLocation } from '@mesh/shared/lake/open-object-store'
 import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG } from '@mesh/shared/runtime/config'
 import { EVENT_OVERHEAD_BYTES } from './core/admission.ts'
 
@@ -99,19 +98,6 @@ export function checkConfig(
       'MESH_CONFIG_INVALID',
       'MESH_INGEST_GATEWAY_MAX_EVENT_BYTES must not be above MESH_INGEST_GATEWAY_MAX_BODY_BYTES',
     )
-  }
-}
-
-/** Where the lake is; the gateway reads bundles from it. */
-export function lakeLocation(config: Config): LakeLocation {
-  const { s3AccessKeyId: accessKeyId, s3SecretAccessKey: secretAccessKey } = config
-  return {
-    url: config.lakeUrl,
-    s3: {
-      region: config.s3Region,
-      ...(config.s3Endpoint === null ? {} : { endpoint: config.s3Endpoint }),
-      ...(accessKeyId === null || secretAccessKey === null ? {} : { credentials: { accessKeyId, secretAccessKey } }),
-    },
   }
 }
 

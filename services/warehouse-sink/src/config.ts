@@ -1,5 +1,4 @@
 import { MeshError } from '@mesh/shared/core/errors'
-import type { LakeLocation } from '@mesh/shared/lake/open-object-store'
 import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG, REGISTRY_CONFIG } from '@mesh/shared/runtime/config'
 
 export const ENV_PREFIX = 'MESH_WAREHOUSE_SINK_'
@@ -68,16 +67,4 @@ export function warehousePath(url: string): string {
     throw new MeshError('MESH_CONFIG_INVALID', 'MESH_WAREHOUSE_URL is not duckdb:///absolute/file.duckdb')
   }
   return decodeURIComponent(parsed.pathname)
-}
-
-export function lakeLocation(config: Config): LakeLocation {
-  const { s3Region: region, s3Endpoint: endpoint, s3AccessKeyId, s3SecretAccessKey } = config
-  const credentials =
-    s3AccessKeyId === null || s3SecretAccessKey === null
-      ? undefined
-      : { accessKeyId: s3AccessKeyId, secretAccessKey: s3SecretAccessKey }
-  return {
-    url: config.lakeUrl,
-    s3: { region, ...(endpoint === null ? {} : { endpoint }), ...(credentials === undefined ? {} : { credentials }) },
-  }
 }

@@ -11,6 +11,8 @@ import {
 import type { TopicSpec } from './port.ts'
 
 const MAX_MESSAGE_BYTES = '4194304'
+/** A dead letter is the largest raw record with the reason in its headers. */
+const MAX_DEAD_LETTER_BYTES = '4325376'
 const KEEP = '-1'
 /** A reader that is a day behind still sees every record of a compacted topic, and `verify` can count them. */
 const MIN_COMPACTION_LAG_MS = '86400000'
@@ -43,7 +45,12 @@ export function deadLetterTopicSpec(contract: Contract): TopicSpec {
   return {
     name: deadLetterTopic(contract.name),
     partitions,
-    config: { ...COMMON, 'cleanup.policy': 'delete', 'retention.ms': String(retentionMs) },
+    config: {
+      ...COMMON,
+      'max.message.bytes': MAX_DEAD_LETTER_BYTES,
+      'cleanup.policy': 'delete',
+      'retention.ms': String(retentionMs),
+    },
   }
 }
 

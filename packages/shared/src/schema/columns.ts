@@ -58,9 +58,10 @@ function columnType(node: AvroNode): ColumnType {
         ? { kind: 'decimal', precision: logical.precision, scale: logical.scale }
         : { kind: 'string' }
     case 'timestamp':
-      return { kind: 'timestamptz' }
     case 'local-timestamp':
-      return { kind: 'timestamp' }
+      // Columns hold microseconds; nanoseconds stay exact as text.
+      if (logical.unit === 'nanos') return { kind: 'string' }
+      return { kind: logical.name === 'timestamp' ? 'timestamptz' : 'timestamp' }
     case 'date':
     case 'time':
     case 'uuid':

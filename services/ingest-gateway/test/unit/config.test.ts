@@ -1,9 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { lakeLocation } from '@mesh/shared/lake/open-object-store'
 import { type ConfigSchema, loadConfig } from '@mesh/shared/runtime/config'
 import { describe, expect, test, vi } from 'vitest'
-import { CONFIG, CONFIG_PREFIX, checkConfig, lakeLocation, readSecret } from '../../src/config.ts'
+import { CONFIG, CONFIG_PREFIX, checkConfig, readSecret } from '../../src/config.ts'
 
 const REQUIRED = { MESH_KAFKA_BROKERS: 'k:9092', MESH_HTTP_PORT: '0', MESH_LAKE_URL: 'file:///lake' }
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
