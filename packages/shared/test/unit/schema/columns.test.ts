@@ -18,13 +18,13 @@ const AVSC = JSON.stringify({
     { name: 'time', type: logical('long', 'time-micros') },
     { name: 'at', type: ['null', logical('long', 'timestamp-micros')] },
     { name: 'local', type: logical('long', 'local-timestamp-millis') },
-    { name: 'nanos', type: logical('long', 'timestamp-nanos') },
     { name: 'id', type: logical('string', 'uuid') },
     { name: 'price', type: logical('bytes', 'decimal', { precision: 12, scale: 4 }) },
     { name: 'wide', type: logical('bytes', 'decimal', { precision: 60, scale: 4 }) },
     { name: 'list', type: { type: 'array', items: 'long' } },
     { name: 'mixed', type: ['null', 'int', 'string'] },
     { name: 'map', type: ['null', { type: 'map', values: 'int' }] },
+    { name: 'nanos', type: ['null', logical('long', 'timestamp-nanos')] },
   ],
 })
 
@@ -43,13 +43,13 @@ describe('columnsOf', () => {
       'time time',
       'at timestamptz?',
       'local timestamp',
-      'nanos string',
       'id uuid',
       'price decimal',
       'wide string',
       'list json',
       'mixed json?',
       'map json?',
+      'nanos string?',
     ])
     expect(columnsOf(AVSC)[13]!.type).toEqual({ kind: 'decimal', precision: 12, scale: 4 })
   })
@@ -66,9 +66,10 @@ describe('createColumnReader', () => {
       b: false,
       day: '2020-01-01',
       price: '1.2000',
+      nanos: '2020-01-01T00:00:00.000000001Z',
     })
     expect(values.slice(0, 6)).toEqual([false, null, 5n, null, null, 'x'])
-    expect(values.slice(15)).toEqual(['[1,1152921504606846976]', '"m"', null])
+    expect(values.slice(15)).toEqual(['[1,1152921504606846976]', '"m"', null, '2020-01-01T00:00:00.000000001Z'])
     expect(values[13]).toBe('1.2000')
   })
 })
