@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import confluent from '@kafkajs/confluent-schema-registry'
 import { describeError, isMeshError, MeshError } from '../core/errors.ts'
 import { parseAvsc } from './avro-schema.ts'
@@ -26,24 +27,46 @@ export type SchemaRegistryOptions = {
   /** Base of the Confluent API, e.g. `http://127.0.0.1:18081/apis/ccompat/v7`. */
   readonly url: string
   readonly auth?: { readonly username: string; readonly password: string }
-  /** Retries of one request on 5xx answers. Default 3. */
+  /** Retries of one request on 5xx answers, on a broken connection, and when no answer comes. Default 3. */
   readonly retries?: number
+  /** How long one answer is waited for. Default 10 s. */
+  readonly answerMs?: number
 }
+
+const ANSWER_MS = 10_000
+const RETRY_WAIT_MS = 200
 
 /**
  * The registry behind Confluent's API, by @kafkajs/confluent-schema-registry. Two servers' habits are met here: Apicurio answers
  * `GET /config/{subject}` with NONE where nothing is set, and the client refuses to register unless that answer equals its own
  * level, so the level is always written first.
  */
-export function createSchemaRegistry({ url, auth, retries = 3 }: SchemaRegistryOptions): SchemaRegistry {
+export function createSchemaRegistry({
+  url,
+  auth,
+  retries = 3,
+  answerMs = ANSWER_MS,
+}: SchemaRegistryOptions): SchemaRegistry {
   const client = new ConfluentClient({ host: url, retry: { retries }, ...(auth ? { auth } : {}) })
   const api = client['api'] as RestApi
   const schemas = new Map<number, Promise<string>>()
 
+  /** Every request is idempotent, so one without an answer is sent again; an answer, whatever it says, is final. */
+  async function answered<T>(request: () => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await within(answerMs, request())
+      } catch (error) {
+        if (statusOf(error) !== null || attempt >= retries) throw error
+        await delay(RETRY_WAIT_MS * (attempt + 1))
+      }
+    }
+  }
+
   function schemaById(id: number): Promise<string> {
     let schema = schemas.get(id)
     if (!schema) {
-      schema = api.Schema.find({ id }).then(
+      schema = answered(() => api.Schema.find({ id })).then(
         (response) => response.data().schema,
         (error: unknown) => {
           schemas.delete(id)
@@ -61,8 +84,10 @@ export function createSchemaRegistry({ url, auth, retries = 3 }: SchemaRegistryO
     parseAvsc(avsc)
     const compatibility = COMPATIBILITY.BACKWARD_TRANSITIVE
     try {
-      await api.Subject.updateConfig({ subject, body: { compatibility } })
-      const { id } = await client.register({ type: SchemaType.AVRO, schema: avsc }, { subject, compatibility })
+      await answered(() => api.Subject.updateConfig({ subject, body: { compatibility } }))
+      const { id } = await answered(() =>
+        client.register({ type: SchemaType.AVRO, schema: avsc }, { subject, compatibility }),
+      )
       return id
     } catch (error) {
       const status = statusOf(error)
@@ -89,18 +114,24 @@ export function createSchemaRegistry({ url, auth, retries = 3 }: SchemaRegistryO
 
   /** All versions, oldest first; a deleted one is skipped. */
   async function versionsOf(subject: string): Promise<SubjectVersion[]> {
-    const latest = await found(`reading the versions of ${subject}`, api.Subject.latestVersion({ subject }))
+    const latest = await found(
+      `reading the versions of ${subject}`,
+      answered(() => api.Subject.latestVersion({ subject })),
+    )
     if (!latest) return []
     const versions: SubjectVersion[] = []
     for (let version = 1; version < latest.version; version++) {
-      const one = await found(`reading version ${version} of ${subject}`, api.Subject.version({ subject, version }))
+      const one = await found(
+        `reading version ${version} of ${subject}`,
+        answered(() => api.Subject.version({ subject, version })),
+      )
       if (one) versions.push(one)
     }
     return [...versions, latest]
   }
 
   async function acceptedByServer(subject: string, avsc: string): Promise<boolean> {
-    const request = api.Subject.compatible({ subject, body: { schema: avsc } })
+    const request = answered(() => api.Subject.compatible({ subject, body: { schema: avsc } }))
     const answer = await found(`checking the schema of ${subject}`, request)
     return answer?.is_compatible ?? true
   }
@@ -114,6 +145,17 @@ export function createSchemaRegistry({ url, auth, retries = 3 }: SchemaRegistryO
   }
 
   return { schemaById, register, checkCompatible }
+}
+
+/** @throws Error when there is no answer in time; the request itself is left to its fate. */
+async function within<T>(ms: number, answer: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new Error(`no answer within ${ms} ms`)), ms)
+  try {
+    return await Promise.race([answer, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** The answer's body, or null on 404. */

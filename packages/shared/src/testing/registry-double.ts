@@ -12,6 +12,8 @@ export type RegistryDouble = {
   readonly url: string
   /** While true every request gets 503. */
   setDown(down: boolean): void
+  /** The next requests, so many, get no answer at all. */
+  ignoreNext(count: number): void
   /** Requests so far, `METHOD /path`. */
   readonly requests: readonly string[]
   stop(): Promise<void>
@@ -24,8 +26,13 @@ export async function startRegistryDouble(): Promise<RegistryDouble> {
   const registry = createRegistry()
   const requests: string[] = []
   let down = false
+  let ignored = 0
   const server = createServer((request, response) => {
     requests.push(`${request.method} ${request.url}`)
+    if (ignored > 0) {
+      ignored--
+      return
+    }
     void respond(request, response, (method, path, body) =>
       down ? problem(503, 50301, 'down') : registry(method, path, body),
     )
@@ -36,6 +43,9 @@ export async function startRegistryDouble(): Promise<RegistryDouble> {
     url: `http://127.0.0.1:${port}`,
     setDown: (value) => {
       down = value
+    },
+    ignoreNext: (count) => {
+      ignored = count
     },
     requests,
     stop: () =>

@@ -61,7 +61,9 @@ async function buildOnce(): Promise<string> {
   const build = await mkdtemp(path.join(CACHE, 'build-'))
   try {
     const source = `github.com/versity/versitygw/cmd/versitygw@v${VERSION}`
-    await promisify(execFile)('go', ['install', '-ldflags', '-s -w', source], { env: { ...process.env, GOBIN: build } })
+    await promisify(execFile)('go', ['install', '-ldflags', '-s -w', source], {
+      env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/local/go/bin`, GOBIN: build },
+    })
     await rename(path.join(build, 'versitygw'), binary)
     return binary
   } catch (cause) {

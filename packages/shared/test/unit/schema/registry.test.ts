@@ -45,6 +45,17 @@ describe('the schema registry client', () => {
     expect(await registry.schemaById(id)).toBe(SCHEMA)
   })
 
+  it('sends a request again that gets no answer', async () => {
+    const registry = createSchemaRegistry({ url: double.url, answerMs: 100, retries: 1 })
+    double.ignoreNext(1)
+    const id = await registry.register('silent-value', SCHEMA)
+    expect(await registry.schemaById(id)).toBe(SCHEMA)
+    double.ignoreNext(2)
+    await expect(registry.checkCompatible('silent-value', SCHEMA)).rejects.toMatchObject({
+      code: 'MESH_REGISTRY_UNAVAILABLE',
+    })
+  })
+
   it('is unavailable where nothing listens', async () => {
     const gone = await startRegistryDouble()
     await gone.stop()
