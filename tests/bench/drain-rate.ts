@@ -13,28 +13,21 @@ export type DrainRate = {
   readonly perSecond: number
   readonly cpuPerMillion: number
   readonly brokerCpuPerMillion: number
-  /** False: the run was too short for two commit points, and the whole of it was taken, from the first sample on. */
-  readonly steady: boolean
 }
 
 /**
- * The rate between two commit points: from the first one to the one after which only `tail` or fewer of `total` were left. What is
- * left then may wait for a flush interval, which is no work.
+ * The rate from `readyAt` (the last sample before it) to the commit after which `tail` or fewer of `total` were left: the rest may
+ * wait for a flush interval, which is no work. It is a lower bound: joining the group and warming up are in it. Counting from the
+ * first commit instead would flatter: by then other partitions have work done that they commit a moment later.
  */
 export function drainRate(
   samples: readonly DrainSample[],
-  { total, tail }: { total: number; tail: number },
+  { total, tail, readyAt }: { total: number; tail: number; readyAt: number },
 ): DrainRate {
-  const first = samples.find(({ records }) => records > 0)
-  const last = samples.find(({ records }) => records >= Math.max(total - tail, 1))
-  const end = samples.find(({ records }) => records >= total)
-  const start = samples[0]
-  if (!first || !last || !end || !start) throw new RangeError(`the samples do not reach ${total} records`)
-  const steady = last.records > first.records
-  return { ...between(steady ? first : start, steady ? last : end), steady }
-}
-
-function between(from: DrainSample, to: DrainSample): Omit<DrainRate, 'steady'> {
+  const from = samples.findLast(({ at }) => at <= readyAt) ?? samples[0]
+  const to = samples.find(({ records }) => records >= Math.max(total - tail, 1))
+  if (!from || !to || to.records <= from.records)
+    throw new RangeError(`the samples do not show how ${total} were reached`)
   const records = to.records - from.records
   const perMillion = (seconds: number): number => (seconds / records) * 1e6
   return {

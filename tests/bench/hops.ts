@@ -85,14 +85,15 @@ export function drains(
 /** Starts the service on a full topic and follows its committed offsets to the end. */
 export async function drainHop(mesh: BenchMesh, drain: Drain): Promise<Measurement> {
   const total = await recordsOf(mesh, drain.topic)
-  const [measured] = await Promise.all([
-    followTo(mesh, { ...drain, total }, async () => {
-      const committed = await mesh.kafka.admin.committed(drain.group, drain.topic)
-      return [...committed.values()].reduce((sum, { offset }) => sum + offset, 0)
-    }),
-    mesh.start(drain.service),
+  const committed = async (): Promise<number> => {
+    const offsets = await mesh.kafka.admin.committed(drain.group, drain.topic)
+    return [...offsets.values()].reduce((sum, { offset }) => sum + offset, 0)
+  }
+  const [samples, readyAt] = await Promise.all([
+    followTo(mesh, { ...drain, total }, committed),
+    mesh.start(drain.service).then(() => performance.now()),
   ])
-  return measured
+  return measured(drain, samples, { total, readyAt })
 }
 
 /** Replays the whole stream from the lake; the candidate's own services need not run. */
@@ -113,30 +114,36 @@ export async function replayHop(mesh: BenchMesh, total: number): Promise<Measure
     )
   await reaches('the replay to run', ['RUNNING', 'DRAINED', 'READY'])
   const drain = { hop: HOPS.replayer, unit: 'records', service: 'replayer', tail: 0, total } as const
-  const measured = await followTo(mesh, drain, () => recordsOf(mesh, replayTopic))
+  const samples = await followTo(mesh, drain, () => recordsOf(mesh, replayTopic))
   await reaches('the replay to be drained', ['DRAINED', 'READY'])
-  return measured
+  return measured(drain, samples, { total, readyAt: samples[0]!.at })
 }
 
 async function recordsOf(mesh: BenchMesh, topic: string): Promise<number> {
   return (await mesh.kafka.admin.offsets(topic)).reduce((sum, { highWatermark }) => sum + highWatermark, 0)
 }
 
+type HopSample = DrainSample & { readonly peakMb: number | null }
+
 async function followTo(
   mesh: BenchMesh,
-  { hop, unit, service, tail, total }: Omit<Drain, 'group' | 'topic'> & { readonly total: number },
+  { hop, service, total }: Pick<Drain, 'hop' | 'service'> & { readonly total: number },
   progress: () => Promise<number>,
-): Promise<Measurement> {
-  const samples: DrainSample[] = []
-  let peakMb: number | null = null
+): Promise<HopSample[]> {
+  const samples: HopSample[] = []
   await waitFor(
     async () => {
       mesh.tools.signal.throwIfAborted()
       const records = await progress()
       const at = performance.now()
       const [own, broker] = await Promise.all([mesh.usage(service), mesh.usage('kafka')])
-      peakMb = own?.peakMb ?? peakMb
-      samples.push({ at, records, cpuSeconds: own?.cpuSeconds ?? 0, brokerCpuSeconds: broker?.cpuSeconds ?? 0 })
+      samples.push({
+        at,
+        records,
+        cpuSeconds: own?.cpuSeconds ?? 0,
+        brokerCpuSeconds: broker?.cpuSeconds ?? 0,
+        peakMb: own?.peakMb ?? null,
+      })
       return records >= total ? true : null
     },
     {
@@ -146,5 +153,13 @@ async function followTo(
       progress: () => String(samples.at(-1)?.records ?? 0),
     },
   )
-  return { hop, unit, ...drainRate(samples, { total, tail }), peakMb }
+  return samples
+}
+
+function measured(
+  { hop, unit, tail }: Pick<Drain, 'hop' | 'unit' | 'tail'>,
+  samples: readonly HopSample[],
+  { total, readyAt }: { total: number; readyAt: number },
+): Measurement {
+  return { hop, unit, ...drainRate(samples, { total, tail, readyAt }), peakMb: samples.at(-1)?.peakMb ?? null }
 }

@@ -11,7 +11,7 @@ export type BenchOptions = {
 }
 
 export const USAGE = `usage: npm run bench -- [options]
-  --records N   events of one repeat (default 200000)
+  --records N   events of one repeat (default 300000)
   --repeats N   interleaved repeats of all hops (default 3)
   --json FILE   writes every measurement as JSON
   --profile     one more repeat that shows where each service's CPU time goes`
@@ -21,7 +21,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      records: { type: 'string', default: '200000' },
+      records: { type: 'string', default: '300000' },
       repeats: { type: 'string', default: '3' },
       json: { type: 'string' },
       profile: { type: 'boolean', default: false },

@@ -10,8 +10,6 @@ export type Measurement = {
   readonly brokerCpuPerMillion: number
   /** Peak resident memory of the hop's process in MB. */
   readonly peakMb: number | null
-  /** False: too short a run for two commit points; start-up or the wait for a last flush is in the figure. */
-  readonly steady?: boolean
 }
 
 /** What a hop is held against: names of other hops of the same run. */
@@ -38,7 +36,7 @@ export function renderTable(measurements: readonly Measurement[], ceilings: Ceil
       return ceiling === undefined ? [] : [`${(medians.get(hop)! / ceiling).toFixed(2)} of ${name}`]
     })
     const cells = [
-      all.some((each) => each.steady === false) ? `${hop} (not steady)` : hop,
+      hop,
       `${thousands(medians.get(hop)!)} ${all[0]!.unit}/s`,
       `${thousands(Math.min(...rates))}–${thousands(Math.max(...rates))}`,
       ratios.join(', '),

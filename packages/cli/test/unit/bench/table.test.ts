@@ -34,8 +34,3 @@ test('a row has the median, the extremes, the ratio of medians to each ceiling, 
     '| sink | 50,000 rows/s | 40,000–60,000 | 0.50 of tool | 12.0 | 1.0 | 200 |',
   ])
 })
-
-test('a figure that holds start-up or waiting is marked', () => {
-  const table = renderTable([measurement('sink', 10, { steady: true }), measurement('sink', 10, { steady: false })], {})
-  expect(table).toContain('| sink (not steady) |')
-})

@@ -4,7 +4,7 @@ import { consumerRate, producerRate } from '../../../../../tests/bench/java-ceil
 import { parseOptions } from '../../../../../tests/bench/options.ts'
 
 test('options have defaults and bounds', () => {
-  expect(parseOptions([])).toEqual({ records: 200_000, repeats: 3, jsonFile: null, profile: false })
+  expect(parseOptions([])).toEqual({ records: 300_000, repeats: 3, jsonFile: null, profile: false })
   expect(parseOptions(['--records', '5000', '--repeats', '1', '--json', 'out.json', '--profile'])).toEqual({
     records: 5000,
     repeats: 1,
