@@ -5,7 +5,24 @@ export type IngestWebhook = {
   readonly provider: 'github'
   readonly secrets: readonly string[]
 }
-export type Ingest = IngestEvents | IngestWebhook
+/** Changes of one table (PostgreSQL: `schema.table`, MongoDB: `database.collection`). Such a stream has no other ingest. */
+export type IngestCdc = { readonly kind: 'cdc'; readonly source: string; readonly table: string }
+/** What a connector writes; `topic` is the connector's own name for it, null = all that it writes. No other ingest beside it. */
+export type IngestConnect = { readonly kind: 'connect'; readonly source: string; readonly topic: string | null }
+export type IngestRedisStream = { readonly kind: 'redis-stream'; readonly source: string; readonly stream: string }
+export type IngestRedisKeyspace = { readonly kind: 'redis-keyspace'; readonly source: string; readonly pattern: string }
+export type IngestPoll = {
+  readonly kind: 'poll'
+  readonly source: string
+  readonly path: string
+  readonly everyMs: number
+  readonly items: string | null
+  readonly cursor: Readonly<Record<string, unknown>> | null
+}
+export type IngestKafka = { readonly kind: 'kafka'; readonly source: string; readonly topic: string }
+/** Pushed to the door, or pulled from a source. */
+export type IngestPull = IngestCdc | IngestConnect | IngestRedisStream | IngestRedisKeyspace | IngestPoll | IngestKafka
+export type Ingest = IngestEvents | IngestWebhook | IngestPull
 
 export type EventTimeRule = { readonly at: string; readonly format: string | null; readonly zone: string }
 export type JoinRule = {

@@ -1,17 +1,11 @@
-import type { Contract, Ingest } from '../core/contract.ts'
+import type { Contract } from '../core/contract.ts'
 import { parseDuration } from '../core/duration.ts'
 import { tableName } from '../core/topics.ts'
 import { compileFormat, isTimeZone } from '../core/zoned-time.ts'
+import { buildIngest, checkIngests, isKeyedBySource, type RawIngest } from './contract-ingest.ts'
 import type { YamlPath } from './contract-yaml.ts'
 
 /** A contract as stream.schema.json lets it through. */
-type RawIngest = {
-  readonly kind: 'events' | 'webhook'
-  readonly auth?: 'api-key' | 'none'
-  readonly provider?: 'github'
-  readonly secrets?: readonly string[]
-  readonly validate?: boolean
-}
 export type RawContract = {
   readonly name: string
   readonly description?: string
@@ -83,38 +77,19 @@ export function checkContract(
 ): void {
   if (raw.name !== place.folder) report(['name'], `name must be the folder's name, ${place.folder}`)
   checkEventTime(raw, report)
-  raw.ingest.forEach((ingest, i) => checkIngest(ingest, ['ingest', i], report))
-  if (raw.ingest.filter((ingest) => ingest.kind === 'webhook').length > 1) {
-    report(['ingest'], 'only one ingest of kind webhook can have the path of the stream')
-  }
+  checkIngests(raw, report)
   checkTimes(raw, report)
   checkJoins(raw, place.siblings, report)
-  if (raw.key === undefined && raw.warehouse?.mode === 'upsert') {
+  const keyed = raw.key !== undefined || raw.ingest.some(isKeyedBySource)
+  if (!keyed && raw.warehouse?.mode === 'upsert') {
     report(['warehouse', 'mode'], 'upsert keeps the latest row per key: the contract needs `key`')
   }
-  if (raw.key === undefined && raw.refine.cleanup === 'compact') {
+  if (!keyed && raw.refine.cleanup === 'compact') {
     report(['refine', 'cleanup'], 'compact keeps the latest record per key: the contract needs `key`')
   }
   if (raw.refine.cleanup === 'compact' && raw.refine.retention !== undefined) {
     report(['refine', 'retention'], 'a compacted topic has no retention: remove one of the two')
   }
-}
-
-function buildIngest(ingest: RawIngest): Ingest {
-  return ingest.kind === 'events'
-    ? { kind: 'events', auth: ingest.auth ?? 'api-key' }
-    : { kind: 'webhook', provider: ingest.provider ?? 'github', secrets: ingest.secrets ?? [] }
-}
-
-function checkIngest(ingest: RawIngest, path: YamlPath, report: ReportProblem): void {
-  if (ingest.kind === 'events') {
-    if (ingest.provider !== undefined) report([...path, 'provider'], '`provider` belongs to kind webhook')
-    if (ingest.secrets !== undefined) report([...path, 'secrets'], '`secrets` belongs to kind webhook')
-    return
-  }
-  if (ingest.auth !== undefined) report([...path, 'auth'], '`auth` belongs to kind events; a webhook is signed')
-  if (ingest.provider === undefined) report(path, 'a webhook needs `provider`')
-  if (ingest.secrets === undefined) report(path, 'a webhook needs `secrets`')
 }
 
 function checkEventTime({ eventTime }: RawContract, report: ReportProblem): void {

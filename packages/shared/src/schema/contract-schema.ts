@@ -2,29 +2,36 @@ import type { ErrorObject, ValidateFunction } from 'ajv'
 import { Ajv } from 'ajv'
 import { nearest } from '../runtime/config.ts'
 import type { YamlPath } from './contract-yaml.ts'
+import sourcesSchema from './sources.schema.json' with { type: 'json' }
 import streamSchema from './stream.schema.json' with { type: 'json' }
 
 export type SchemaProblem = { readonly path: YamlPath; readonly key?: string; readonly reason: string }
 
-const validate: ValidateFunction = new Ajv({
-  allErrors: true,
-  strict: true,
-  allowUnionTypes: true,
-  verbose: true,
-}).compile(streamSchema)
+const ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false, allowUnionTypes: true, verbose: true })
+const validateStream: ValidateFunction = ajv.compile(streamSchema)
+const validateSource: ValidateFunction = ajv.compile(sourcesSchema)
 
 /** Checks a parsed contract against stream.schema.json; every problem, in the words of the file. */
 export function schemaProblems(value: unknown): SchemaProblem[] {
-  if (validate(value)) return []
-  return (validate.errors ?? []).filter((error) => error.keyword !== 'if').map(problemOf)
+  return problemsOf(validateStream, value, 'the contract')
 }
 
-function problemOf(error: ErrorObject): SchemaProblem {
+/** Checks a parsed sources/<name>.yaml against sources.schema.json. */
+export function sourceProblems(value: unknown): SchemaProblem[] {
+  return problemsOf(validateSource, value, 'the source')
+}
+
+function problemsOf(validate: ValidateFunction, value: unknown, whole: string): SchemaProblem[] {
+  if (validate(value)) return []
+  return (validate.errors ?? []).filter((error) => error.keyword !== 'if').map((error) => problemOf(error, whole))
+}
+
+function problemOf(error: ErrorObject, whole: string): SchemaProblem {
   const path = error.instancePath
     .split('/')
     .slice(1)
     .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
-  const name = path.filter((step) => !/^\d+$/.test(step)).join('.') || 'the contract'
+  const name = path.filter((step) => !/^\d+$/.test(step)).join('.') || whole
   const params = error.params as Record<string, unknown>
   switch (error.keyword) {
     case 'additionalProperties': {

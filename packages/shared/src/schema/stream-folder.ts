@@ -5,6 +5,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { Contract } from '../core/contract.ts'
 import { isMeshError } from '../core/errors.ts'
 import { parseJson } from '../core/json-text.ts'
+import type { Sources } from '../core/source.ts'
 import { parseRecordAvsc } from './avro-schema.ts'
 import type { RawContract } from './contract-build.ts'
 import { buildContract, checkContract } from './contract-build.ts'
@@ -14,6 +15,7 @@ import { contractError } from './contract-problem.ts'
 import { schemaProblems } from './contract-schema.ts'
 import type { ContractYaml } from './contract-yaml.ts'
 import { parseContractYaml } from './contract-yaml.ts'
+import { loadSourcesOf } from './source-file.ts'
 
 /** A stream's folder, read and understood. */
 export type StreamFolder = {
@@ -24,6 +26,8 @@ export type StreamFolder = {
   readonly rawSchema: Readonly<Record<string, unknown>> | null
   /** Absolute path of refine.ts, null when there is none. */
   readonly refineFile: string | null
+  /** The `sources/<name>.yaml` beside `streams/` that its ingests name. */
+  readonly sources: Sources
 }
 
 /** Columns that silver and landing add (design: exactly-once); a field of that name would collide. */
@@ -64,6 +68,10 @@ export async function loadStreamFolder(dir: string): Promise<StreamFolder> {
   checkContract(raw, { folder: basename(folder), siblings }, (path, reason) => {
     problems.push({ code: 'MESH_CONTRACT_INVALID', file, line: yaml.lineOf(path), reason })
   })
+  const sources = await loadSourcesOf(raw.ingest, join(dirname(dirname(folder)), 'sources'), {
+    report: (path, reason) => problems.push({ code: 'MESH_CONTRACT_INVALID', file, line: yaml.lineOf(path), reason }),
+    problems: (found) => problems.push(...found),
+  })
 
   const report = (name: string, line: number | null, reason: string): void => {
     problems.push({ code: 'MESH_CONTRACT_SCHEMA', file: `${shown}/${name}`, line, reason })
@@ -89,6 +97,7 @@ export async function loadStreamFolder(dir: string): Promise<StreamFolder> {
     refinedAvsc,
     rawSchema,
     refineFile: (await readText(refine)) === null ? null : refine,
+    sources,
   }
 }
 
