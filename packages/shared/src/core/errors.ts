@@ -199,6 +199,44 @@ export const ERRORS = {
   MESH_HTTP_TOO_LARGE: { status: 502, hint: 'Ask for smaller pages, or raise the bound that the message names.' },
   MESH_HTTP_ENCODING: { status: 502, hint: 'The server must answer plain or as gzip, br or deflate, and whole.' },
   MESH_HTTP_REDIRECT: { status: 502, hint: 'Name the address that the server redirects to.' },
+  MESH_POLL_AUTH: {
+    status: 502,
+    hint: 'Check the credential that the source names, and what it may read; the poll goes on by itself.',
+  },
+  MESH_POLL_RATE_LIMITED: {
+    status: 502,
+    hint: 'The poll waits as long as the server asks; poll less often if it stays.',
+  },
+  MESH_POLL_SERVER: {
+    status: 502,
+    hint: 'The server fails; the poll goes on by itself, with smaller pages where it can.',
+  },
+  MESH_POLL_STATUS: { status: 502, hint: 'Check path and parameters of the poll against the API.' },
+  MESH_POLL_NOT_JSON: {
+    status: 502,
+    hint: 'Check the address: a login page, a proxy or another API may answer there.',
+  },
+  MESH_POLL_SHAPE: {
+    status: 502,
+    hint: "Check the poll's pointers (`records`, `each`, `id`, `pages`) against an answer.",
+  },
+  MESH_POLL_ENDLESS: {
+    status: 502,
+    hint: 'Check the `pages` of the poll, or raise `pages.max` where so many are meant.',
+  },
+  MESH_POLL_CURSOR: {
+    status: 502,
+    hint: 'Check the `cursor` of the poll: what it points to and the parameter it goes into.',
+  },
+  MESH_POLL_GRAPHQL: {
+    status: 502,
+    hint: 'Correct the query, or set `partial: take` where an answer with errors is worth its data.',
+  },
+  MESH_POLL_EVENT: {
+    status: 422,
+    hint: 'An event of the page cannot become a record; nothing of the page is taken. Correct the contract or the source.',
+  },
+  MESH_SOURCE_TOO_MANY_KEYS: { status: 507, hint: 'Raise `maxKeys`, or poll without `deletes: sweep`.' },
   MESH_INTERNAL: { status: 500, hint: 'This is a defect; the log has the cause.' },
 } as const
 
