@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { uuidV7 } from '@mesh/shared/core/uuid-v7'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
+import { createGuardedHttp } from '@mesh/shared/runtime/guarded-http'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
 import { runService } from '@mesh/shared/runtime/service'
 import { getBundle } from '@mesh/shared/schema/bundle'
@@ -9,11 +10,13 @@ import { gatewayRoutes } from './adapters/http.ts'
 import { createKafkaLink } from './adapters/kafka-link.ts'
 import { createRawWriter } from './adapters/raw-writer.ts'
 import { createStreamDirectory } from './adapters/stream-directory.ts'
-import { CONFIG, CONFIG_PREFIX, checkConfig, readSecret } from './config.ts'
+import { CONFIG, CONFIG_PREFIX, checkConfig, readPorts, readSecret } from './config.ts'
 import { createAdmission } from './core/admission.ts'
 import { readApiKeys } from './core/api-keys.ts'
 import { gatewayReadiness } from './core/readiness.ts'
 import { createIngestGateway } from './service.ts'
+import { createSourceReaders } from './source-readers.ts'
+import { createSources } from './sources.ts'
 import { createGatewayTelemetry } from './telemetry.ts'
 
 await runService({
@@ -28,13 +31,34 @@ await runService({
     const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-ingest-gateway' })
     const directory = createStreamDirectory({
       getBundle: (hash) => getBundle(store, hash),
-      onLoaded: telemetry.streamLoaded,
+      onLoaded(stream, bundle) {
+        telemetry.streamLoaded(stream, bundle)
+        sources.refresh()
+      },
       onFailing: telemetry.streamFailing,
       retryMs: 2000,
     })
+    const outbound = createGuardedHttp({ allowedCidrs: config.outboundAllowedCidrs, ports: readPorts(config) })
+    const sources = createSources({
+      directory,
+      createReader: createSourceReaders({
+        kafka,
+        http: outbound,
+        readSecret,
+        maxEventBytes: config.maxEventBytes,
+        now: Date.now,
+        random: Math.random,
+      }),
+      hooks: telemetry.sourceHooks,
+      now: Date.now,
+      onFatal: fatal,
+    })
     const link = createKafkaLink({
       kafka,
-      onVersions: directory.update,
+      async onVersions(all) {
+        await directory.update(all)
+        sources.refresh()
+      },
       onLost: telemetry.kafkaLost,
       onBack: telemetry.kafkaBack,
       onFatal: fatal,
@@ -55,11 +79,11 @@ await runService({
       port: config.httpPort,
       telemetry: metrics,
       logger,
-      readiness: () => gatewayReadiness(link.state(), directory.state()),
+      readiness: () => gatewayReadiness(link.state(), directory.state(), sources.status()),
       routes: gatewayRoutes({ gateway, directory, config }),
     })
-    const closing = { start: async () => {}, stop: () => kafka.close() }
+    const closing = { start: async () => {}, stop: () => Promise.all([kafka.close(), outbound.close()]).then(() => {}) }
     // HTTP stops first and drains; then nothing is being written.
-    return [closing, { start: async () => {}, stop: directory.stop }, link, http]
+    return [closing, { start: async () => {}, stop: directory.stop }, link, sources, http]
   },
 })

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { MeshError } from '@mesh/shared/core/errors'
 import { formatInstant, parseInstant } from '@mesh/shared/core/instant'
 import type { CursorRule, TimeFormat } from '@mesh/shared/core/poll-rule'
@@ -141,4 +142,28 @@ function epochMs(value: unknown, format: TimeFormat): number | null {
   }
   if (typeof value !== 'string') return null
   return parseInstant(/^\d{4}-\d\d-\d\d$/.test(value) ? `${value}T00:00:00Z` : value)?.epochMs ?? null
+}
+
+/** The state as it is kept on `mesh.cursors`: with what it means, so that a changed contract does not misread it. */
+export const keptState = (spec: PollSpec, state: PollState): unknown => ({ of: meaningOf(spec), ...state })
+
+/** The kept state, or a fresh one where the cursor means something else by now. A run begun by other rules is thrown away. */
+export function adoptState(spec: PollSpec, kept: unknown): PollState {
+  if (kept === null || typeof kept !== 'object') return FRESH_STATE
+  const { of, ...rest } = kept as PollState & { readonly of: Meaning }
+  const state: PollState = { ...FRESH_STATE, ...rest }
+  const own = meaningOf(spec)
+  if (of.cursor !== own.cursor) return { ...FRESH_STATE, runs: state.runs }
+  const size = spec.pageSize === null || state.size === null ? null : Math.min(state.size, spec.pageSize)
+  return of.request === own.request ? { ...state, size } : { ...state, run: null, validators: null, size }
+}
+
+type Meaning = { readonly cursor: string; readonly request: string }
+
+function meaningOf({ cursor, pages, query, body, graphql, records, each, method, address, path }: PollSpec): Meaning {
+  const request = JSON.stringify({ pages, query, body, graphql, records, each, method, address, path })
+  return {
+    cursor: cursor === null ? 'none' : cursor.kind === 'offset' ? 'offset' : `${cursor.kind} ${cursor.at}`,
+    request: createHash('sha256').update(request).digest('hex').slice(0, 16),
+  }
 }
