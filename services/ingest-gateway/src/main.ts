@@ -48,6 +48,7 @@ await runService({
         maxEventBytes: config.maxEventBytes,
         now: Date.now,
         random: Math.random,
+        onLost: telemetry.sourceLost,
       }),
       hooks: telemetry.sourceHooks,
       now: Date.now,

@@ -1,15 +1,18 @@
-import type { IngestPoll } from '@mesh/shared/core/contract'
+import type { IngestPoll, IngestRedisKeyspace, IngestRedisStream } from '@mesh/shared/core/contract'
 import { MeshError } from '@mesh/shared/core/errors'
-import type { HttpSource, Source } from '@mesh/shared/core/source'
+import type { HttpSource, RedisSource, Source } from '@mesh/shared/core/source'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import type { GuardedHttp } from '@mesh/shared/runtime/guarded-http'
 import type { Service } from '@mesh/shared/runtime/service'
 import { createHttpEndpoint } from './adapters/http-source.ts'
+import { connectRedis, type RedisConnection } from './adapters/redis-connection.ts'
 import { openSourceSession } from './adapters/source-session.ts'
 import type { PollSpec } from './core/poll/spec.ts'
-import type { ReadSecret } from './core/ports.ts'
+import type { IngestStream, ReadSecret } from './core/ports.ts'
 import { sourceGroup } from './core/source-id.ts'
 import { runPoll } from './poll-task.ts'
+import { runRedisKeyspace } from './redis-keyspace-task.ts'
+import { runRedisStream } from './redis-stream-task.ts'
 import { createSourceLeader, type SourceTask } from './source-leader.ts'
 import type { SourceStart } from './sources.ts'
 
@@ -20,6 +23,8 @@ export type SourceReadersOptions = {
   readonly maxEventBytes: number
   readonly now: () => number
   readonly random: () => number
+  /** A source threw entries away before they were read. */
+  readonly onLost: (label: string, stream: string, entries: number) => void
 }
 
 /** Puts together, per kind of ingest, what reads it. */
@@ -32,7 +37,9 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
       case 'poll':
         return ledBy(start, pollTask(start, ingest))
       case 'redis-stream':
+        return ledBy(start, redisStreamTask(start, ingest))
       case 'redis-keyspace':
+        return ledBy(start, redisKeyspaceTask(start, ingest))
       case 'kafka':
         start.report.failing(new MeshError('MESH_CONTRACT_NOT_YET', `kind ${ingest.kind} is not read yet`))
         return { start: async () => {}, stop: async () => {} }
@@ -64,6 +71,23 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
         signal,
       )
     }
+  }
+
+  function redisStreamTask({ stream, report, pulled }: SourceStart, ingest: IngestRedisStream): SourceTask {
+    const connect = connector(stream, ingest.source)
+    const onLost = (entries: number): void => options.onLost(pulled.label, stream.contract.name, entries)
+    return (session, signal) => runRedisStream({ ingest, stream, connect, report, onLost, now }, session, signal)
+  }
+
+  function redisKeyspaceTask({ stream, report }: SourceStart, ingest: IngestRedisKeyspace): SourceTask {
+    const connect = connector(stream, ingest.source)
+    const { database } = sourceOf(stream.sources, ingest.source) as RedisSource
+    return (session, signal) => runRedisKeyspace({ ingest, database, stream, connect, report, now }, session, signal)
+  }
+
+  function connector(stream: IngestStream, name: string): () => Promise<RedisConnection> {
+    const source = sourceOf(stream.sources, name) as RedisSource
+    return () => connectRedis(source, options.readSecret)
   }
 
   async function specOf(source: HttpSource, { kind: _kind, source: _name, ...rule }: IngestPoll): Promise<PollSpec> {

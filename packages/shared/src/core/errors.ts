@@ -236,11 +236,23 @@ export const ERRORS = {
     status: 502,
     hint: 'Correct the query, or set `partial: take` where an answer with errors is worth its data.',
   },
-  MESH_POLL_EVENT: {
+  MESH_SOURCE_EVENT: {
     status: 422,
-    hint: 'An event of the page cannot become a record; nothing of the page is taken. Correct the contract or the source.',
+    hint: 'What was read cannot become a record, and nothing of it is taken. Correct the contract or the source.',
   },
   MESH_SOURCE_TOO_MANY_KEYS: { status: 507, hint: 'Raise `maxKeys`, or poll without `deletes: sweep`.' },
+  MESH_REDIS_UNAVAILABLE: {
+    status: 502,
+    hint: 'Check that Redis is up and that host, port and credential of the source are right.',
+  },
+  MESH_REDIS_REFUSED: {
+    status: 502,
+    hint: 'Redis refuses the command: check version, rights of the user, and the type of the key.',
+  },
+  MESH_REDIS_NO_NOTIFICATIONS: {
+    status: 502,
+    hint: 'Switch notifications on: CONFIG SET notify-keyspace-events KEA, and in redis.conf.',
+  },
   MESH_INTERNAL: { status: 500, hint: 'This is a defect; the log has the cause.' },
 } as const
 

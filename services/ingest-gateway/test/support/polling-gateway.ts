@@ -1,7 +1,7 @@
-import type { IngestPoll } from '@mesh/shared/core/contract'
+import type { Contract, Ingest, IngestPoll } from '@mesh/shared/core/contract'
 import type { MeshError } from '@mesh/shared/core/errors'
 import { bytesText, headerText, type KafkaRecord } from '@mesh/shared/core/record'
-import type { HttpSource } from '@mesh/shared/core/source'
+import type { HttpSource, Source } from '@mesh/shared/core/source'
 import { CURSORS_TOPIC } from '@mesh/shared/core/topics'
 import { meshTopics, rawTopicSpec } from '@mesh/shared/kafka/mesh-topics'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
@@ -42,13 +42,19 @@ export function pollOf(changes: Partial<RawIngest> = {}): IngestPoll {
   return buildIngest(raw) as IngestPoll
 }
 
-export function polledStream(ingest: IngestPoll, source: HttpSource): IngestStream {
-  const contract = contractOf('things', { key: ['/id'], ingest: [ingest] })
+export function polledStream(
+  ingest: Ingest,
+  source: Source,
+  changes: Partial<Contract> = { key: ['/id'] },
+): IngestStream {
+  const contract = contractOf('things', { ingest: [ingest], ...changes })
   return { ...streamOf(contract), sources: { [source.name]: source } }
 }
 
 export type PollingGateway = {
   readonly failures: MeshError[]
+  /** Entries that were told lost, each time. */
+  readonly lost: number[]
   status(): SourceStatus
   stop(): Promise<void>
 }
@@ -60,6 +66,7 @@ export async function startPolling(
   options: { secrets?: Readonly<Record<string, string>>; ports: readonly number[]; now?: () => number },
 ): Promise<PollingGateway> {
   const failures: MeshError[] = []
+  const lost: number[] = []
   const http = createGuardedHttp({ allowedCidrs: ['127.0.0.0/8'], ports: options.ports })
   const now = options.now ?? Date.now
   const sources = createSources({
@@ -71,6 +78,7 @@ export async function startPolling(
       maxEventBytes: 10_000,
       now,
       random: () => 0,
+      onLost: (_label, _stream, entries) => lost.push(entries),
     }),
     hooks: () => ({ onFailing: (error) => failures.push(error), onBack: () => {}, onWritten: () => {} }),
     now,
@@ -82,6 +90,7 @@ export async function startPolling(
   await sources.start()
   return {
     failures,
+    lost,
     status: () => Object.values(sources.status())[0]!,
     async stop() {
       await sources.stop()

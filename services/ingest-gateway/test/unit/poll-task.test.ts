@@ -138,7 +138,7 @@ test('one event that cannot become a record stops the page, is named, and comes 
   api.things = [...good.slice(0, 3), { at: 'x' } as never]
   const gateway = started(await startPolling(kafka, stream, { ports: [api.port] }))
   await until(() => gateway.status().state === 'failing', 'the failure')
-  expect(gateway.status().error).toMatchObject({ code: 'MESH_POLL_EVENT' })
+  expect(gateway.status().error).toMatchObject({ code: 'MESH_SOURCE_EVENT' })
   expect(gateway.status().error?.message).toContain('event 3')
   expect(rawRecords(kafka, stream)).toEqual([])
   api.things = good

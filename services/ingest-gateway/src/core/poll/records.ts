@@ -18,7 +18,7 @@ export type PageBuild = {
 /**
  * The raw records of a page, on the path of a posted event. Identity: the contract's `eventId`, else `<id>`, else with `updatedAt`
  * `<id>@<updatedAt>`. So what an overlap reads again has the id that it had, and a changed thing is a new event.
- * @throws MeshError MESH_POLL_EVENT: one event cannot become a record, and none of the page does.
+ * @throws MeshError MESH_SOURCE_EVENT: one event cannot become a record, and none of the page does.
  */
 export function buildPage(spec: PollSpec, events: readonly PageEvent[], build: PageBuild): BuiltRecord[] {
   const context = contextOf(build, (index) => eventId(spec, events[index]!))
@@ -30,7 +30,7 @@ export function buildPage(spec: PollSpec, events: readonly PageEvent[], build: P
       return buildRecord(index, bytes, context)
     } catch (error) {
       if (!isMeshError(error)) throw error
-      throw new MeshError('MESH_POLL_EVENT', `event ${index} of the page: ${error.message} (${error.code})`, {
+      throw new MeshError('MESH_SOURCE_EVENT', `event ${index} of the page: ${error.message} (${error.code})`, {
         cause: error,
       })
     }
