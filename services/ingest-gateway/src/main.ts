@@ -6,6 +6,7 @@ import { createGuardedHttp } from '@mesh/shared/runtime/guarded-http'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
 import { runService } from '@mesh/shared/runtime/service'
 import { getBundle } from '@mesh/shared/schema/bundle'
+import { connectForeign } from './adapters/foreign-kafka.ts'
 import { gatewayRoutes } from './adapters/http.ts'
 import { createKafkaLink } from './adapters/kafka-link.ts'
 import { createRawWriter } from './adapters/raw-writer.ts'
@@ -48,6 +49,7 @@ await runService({
         maxEventBytes: config.maxEventBytes,
         now: Date.now,
         random: Math.random,
+        connectForeign: (source) => connectForeign(source, readSecret),
         onLost: telemetry.sourceLost,
       }),
       hooks: telemetry.sourceHooks,

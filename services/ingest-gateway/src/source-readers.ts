@@ -1,15 +1,17 @@
-import type { IngestPoll, IngestRedisKeyspace, IngestRedisStream } from '@mesh/shared/core/contract'
+import type { IngestKafka, IngestPoll, IngestRedisKeyspace, IngestRedisStream } from '@mesh/shared/core/contract'
 import { MeshError } from '@mesh/shared/core/errors'
-import type { HttpSource, RedisSource, Source } from '@mesh/shared/core/source'
+import type { HttpSource, KafkaSource, RedisSource, Source } from '@mesh/shared/core/source'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import type { GuardedHttp } from '@mesh/shared/runtime/guarded-http'
 import type { Service } from '@mesh/shared/runtime/service'
+import { createForeignDecoder } from './adapters/foreign-decoder.ts'
 import { createHttpEndpoint } from './adapters/http-source.ts'
 import { connectRedis, type RedisConnection } from './adapters/redis-connection.ts'
 import { openSourceSession } from './adapters/source-session.ts'
 import type { PollSpec } from './core/poll/spec.ts'
 import type { IngestStream, ReadSecret } from './core/ports.ts'
-import { sourceGroup } from './core/source-id.ts'
+import { partKey, sourceGroup } from './core/source-id.ts'
+import { createKafkaReader } from './kafka-reader.ts'
 import { runPoll } from './poll-task.ts'
 import { runRedisKeyspace } from './redis-keyspace-task.ts'
 import { runRedisStream } from './redis-stream-task.ts'
@@ -23,6 +25,7 @@ export type SourceReadersOptions = {
   readonly maxEventBytes: number
   readonly now: () => number
   readonly random: () => number
+  readonly connectForeign: (source: KafkaSource) => Promise<KafkaPort>
   /** A source threw entries away before they were read. */
   readonly onLost: (label: string, stream: string, entries: number) => void
 }
@@ -41,8 +44,7 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
       case 'redis-keyspace':
         return ledBy(start, redisKeyspaceTask(start, ingest))
       case 'kafka':
-        start.report.failing(new MeshError('MESH_CONTRACT_NOT_YET', `kind ${ingest.kind} is not read yet`))
-        return { start: async () => {}, stop: async () => {} }
+        return kafkaReader(start, ingest)
     }
   }
 
@@ -71,6 +73,27 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
         signal,
       )
     }
+  }
+
+  function kafkaReader({ stream, pulled, report, led }: SourceStart, ingest: IngestKafka): Service {
+    const source = sourceOf(stream.sources, ingest.source) as KafkaSource
+    const groupId = sourceGroup(stream.contract.name, pulled.id)
+    return createKafkaReader({
+      ingest,
+      stream,
+      groupId,
+      connect: () => options.connectForeign(source),
+      open: (partition) => {
+        const id = partKey(pulled.id, String(partition))
+        return openSourceSession({ kafka, id, transactionalId: `${groupId}.${partition}`, now })
+      },
+      decode: createForeignDecoder(ingest.format, source, options),
+      report,
+      onLed: led,
+      onLost: (records) => options.onLost(pulled.label, stream.contract.name, records),
+      now,
+      random,
+    })
   }
 
   function redisStreamTask({ stream, report, pulled }: SourceStart, ingest: IngestRedisStream): SourceTask {

@@ -253,6 +253,18 @@ export const ERRORS = {
     status: 502,
     hint: 'Switch notifications on: CONFIG SET notify-keyspace-events KEA, and in redis.conf.',
   },
+  MESH_SOURCE_DECODE: {
+    status: 422,
+    hint: 'The bytes do not match their schema: see what wrote them; the record goes to dead letters.',
+  },
+  MESH_SOURCE_TOPIC_UNKNOWN: {
+    status: 502,
+    hint: 'Check the name of the topic and what the user of the source may read.',
+  },
+  MESH_SOURCE_TOPIC_RECREATED: {
+    status: 502,
+    hint: 'Its offsets mean other records, so nothing is read. To read it from its start, write a null value for its keys to mesh.cursors.',
+  },
   MESH_INTERNAL: { status: 500, hint: 'This is a defect; the log has the cause.' },
 } as const
 

@@ -8,22 +8,36 @@ import { createKafkaJsTransactionClient } from './kafkajs-transactions.ts'
 import type { GroupConsumer, GroupConsumerOptions, KafkaPort } from './port.ts'
 import { createTransactionalProducer } from './transactional-producer.ts'
 
-export type KafkaConnection = { readonly brokers: readonly string[]; readonly clientId: string }
+export type KafkaConnection = {
+  readonly brokers: readonly string[]
+  readonly clientId: string
+  readonly tls?: boolean
+  readonly sasl?: KafkaSasl
+}
+
+export type KafkaSasl = {
+  readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+  readonly username: string
+  readonly password: string
+}
 
 const REQUEST_TIMEOUT_MS = 20_000
 const CONNECT_TIMEOUT_MS = 5000
 
 /** The Kafka port over kafkajs. Connections are made when first needed. */
-export function connectKafka({ brokers, clientId }: KafkaConnection): KafkaPort {
+export function connectKafka(connection: KafkaConnection): KafkaPort {
+  const { brokers, clientId, tls, sasl } = connection
   const client: KafkaJs.Kafka = new kafkajs.Kafka({
     brokers: [...brokers],
     clientId,
+    ...(tls ? { ssl: true } : {}),
+    ...(sasl ? { sasl: sasl as KafkaJs.SASLOptions } : {}),
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: CONNECT_TIMEOUT_MS,
     // What matters reaches the service as an error; kafkajs's own log repeats every retry.
     logLevel: kafkajs.logLevel.NOTHING,
   })
-  const admin = createKafkaJsAdmin(client, brokers, clientId)
+  const admin = createKafkaJsAdmin(client, connection)
   const producers = new Set<{ close(): Promise<void> }>()
   const consumer = (options: GroupConsumerOptions): GroupConsumer => createKafkaJsConsumer(client, admin, options)
   return {

@@ -1,6 +1,7 @@
 import { Admin as PlatformaticAdmin } from '@platformatic/kafka'
 import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
+import type { KafkaConnection } from './connect-kafka.ts'
 import type { Committed, KafkaAdmin, PartitionOffsets, TopicSpec } from './port.ts'
 
 const READ_UNCOMMITTED = 0
@@ -8,6 +9,7 @@ const READ_COMMITTED = 1
 const LATEST = -1n
 const EARLIEST = -2n
 const NO_OFFSET = -1
+const SASL = { plain: 'PLAIN', 'scram-sha-256': 'SCRAM-SHA-256', 'scram-sha-512': 'SCRAM-SHA-512' } as const
 /** Metadata of a topic that was just created, or whose leader moved, is behind for a moment. */
 const STALE_METADATA = new Set(['NOT_LEADER_FOR_PARTITION', 'LEADER_NOT_AVAILABLE', 'UNKNOWN_TOPIC_OR_PARTITION'])
 const STALE_MS = 10_000
@@ -16,8 +18,7 @@ const STALE_WAIT_MS = 100
 /** kafkajs's admin for what it can do; topic ids and log offsets from a client that speaks newer protocol versions. */
 export function createKafkaJsAdmin(
   client: KafkaJs.Kafka,
-  brokers: readonly string[],
-  clientId: string,
+  { brokers, clientId, tls, sasl }: KafkaConnection,
 ): KafkaAdmin & { close(): Promise<void> } {
   const admin = client.admin({ retry: { retries: 6, initialRetryTime: 100, maxRetryTime: 2000 } })
   let connected: Promise<void> | null = null
@@ -36,6 +37,8 @@ export function createKafkaJsAdmin(
       retries: 6,
       retryDelay: 200,
       timeout: 10_000,
+      ...(tls ? { tls: {} } : {}),
+      ...(sasl ? { sasl: { ...sasl, mechanism: SASL[sasl.mechanism] } } : {}),
     })
     return other
   }

@@ -63,7 +63,12 @@ export type PollingGateway = {
 export async function startPolling(
   kafka: KafkaPort,
   stream: IngestStream,
-  options: { secrets?: Readonly<Record<string, string>>; ports: readonly number[]; now?: () => number },
+  options: {
+    secrets?: Readonly<Record<string, string>>
+    ports: readonly number[]
+    now?: () => number
+    foreign?: () => KafkaPort
+  },
 ): Promise<PollingGateway> {
   const failures: MeshError[] = []
   const lost: number[] = []
@@ -78,6 +83,7 @@ export async function startPolling(
       maxEventBytes: 10_000,
       now,
       random: () => 0,
+      connectForeign: async () => options.foreign?.() ?? kafka,
       onLost: (_label, _stream, entries) => lost.push(entries),
     }),
     hooks: () => ({ onFailing: (error) => failures.push(error), onBack: () => {}, onWritten: () => {} }),
