@@ -35,7 +35,7 @@ export function connectKafka({ brokers, clientId }: KafkaConnection): KafkaPort 
       return producer
     },
     async transactional(options) {
-      const transactions = createKafkaJsTransactionClient(client, admin.committed, options)
+      const transactions = createKafkaJsTransactionClient(client, admin, options)
       const producer = await createTransactionalProducer(transactions, options)
       producers.add(producer)
       return producer

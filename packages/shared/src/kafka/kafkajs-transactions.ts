@@ -4,7 +4,7 @@ import type { RecordToSend } from '../core/record.ts'
 import { recordBytes } from '../core/record.ts'
 import { isRefusedAsTooLarge, kafkajs, type ProduceAnswer } from './kafkajs-client.ts'
 import { CODECS, wireRecord } from './kafkajs-producer.ts'
-import type { Committed, TopicWrite, TransactionalOptions } from './port.ts'
+import type { KafkaAdmin, TopicWrite, TransactionalOptions } from './port.ts'
 import { realScheduler, sleep } from './scheduler.ts'
 import {
   DEFAULT_TRANSACTION_TIMEOUT_MS,
@@ -19,15 +19,13 @@ const SEND_TIMEOUT_MS = 15_000
 const MAX_REQUEST_BYTES = 900_000
 const FENCED = new Set(['INVALID_PRODUCER_EPOCH', 'INVALID_PRODUCER_ID_MAPPING', 'PRODUCER_FENCED'])
 
-export type ReadCommitted = (group: string, topic: string) => Promise<ReadonlyMap<number, Committed>>
-
 /**
  * kafkajs's transactions for `createTransactionalProducer`. Every session has a producer object of its own: after a failed end
  * of a transaction kafkajs's cannot be used again.
  */
 export function createKafkaJsTransactionClient(
   client: KafkaJs.Kafka,
-  readCommitted: ReadCommitted,
+  admin: Pick<KafkaAdmin, 'committed'>,
   options: TransactionalOptions,
 ): TransactionClient {
   const { transactionalId, group } = options
@@ -131,7 +129,7 @@ export function createKafkaJsTransactionClient(
   return {
     scheduler: realScheduler,
     open,
-    committed: async (topic, partition) => (await readCommitted(group!, topic)).get(partition) ?? null,
+    committed: async (topic, partition) => (await admin.committed(group!, topic)).get(partition) ?? null,
   }
 }
 
