@@ -11,6 +11,8 @@ import { createTransactionalProducer } from './transactional-producer.ts'
 export type KafkaConnection = {
   readonly brokers: readonly string[]
   readonly clientId: string
+  /** A request without an answer has failed after so long. Default 20,000. */
+  readonly requestTimeoutMs?: number
   readonly tls?: boolean
   readonly sasl?: KafkaSasl
 }
@@ -26,13 +28,13 @@ const CONNECT_TIMEOUT_MS = 5000
 
 /** The Kafka port over kafkajs. Connections are made when first needed. */
 export function connectKafka(connection: KafkaConnection): KafkaPort {
-  const { brokers, clientId, tls, sasl } = connection
+  const { brokers, clientId, requestTimeoutMs = REQUEST_TIMEOUT_MS, tls, sasl } = connection
   const client: KafkaJs.Kafka = new kafkajs.Kafka({
     brokers: [...brokers],
     clientId,
     ...(tls ? { ssl: true } : {}),
     ...(sasl ? { sasl: sasl as KafkaJs.SASLOptions } : {}),
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: requestTimeoutMs,
     connectionTimeout: CONNECT_TIMEOUT_MS,
     // What matters reaches the service as an error; kafkajs's own log repeats every retry.
     logLevel: kafkajs.logLevel.NOTHING,
@@ -49,7 +51,7 @@ export function connectKafka(connection: KafkaConnection): KafkaPort {
       return producer
     },
     async transactional(options) {
-      const transactions = createKafkaJsTransactionClient(client, admin.committed, options)
+      const transactions = createKafkaJsTransactionClient(client, admin, options)
       const producer = await createTransactionalProducer(transactions, options)
       producers.add(producer)
       return producer

@@ -110,10 +110,10 @@ export function createMemoryKafka({ scheduler = realScheduler, now }: MemoryKafk
     },
     fault: (hook) => broker.network.setFault(hook ?? (() => null)),
     latency: (hook) => broker.network.setLatency(hook ?? (() => 0)),
-    markerDelay: broker.setMarkerDelay,
-    rebalance: broker.groups.rebalance,
-    pauseBroker: broker.pause,
-    openBroker: broker.open,
+    markerDelay: (ms) => broker.setMarkerDelay(ms),
+    rebalance: (group) => broker.groups.rebalance(group),
+    pauseBroker: () => broker.pause(),
+    openBroker: () => broker.open(),
   }
 }
 

@@ -12,7 +12,7 @@ export type ForeignRegistry = {
    * A framed value (`0x00`, schema id, payload) as JSON.
    * @throws MeshError MESH_SOURCE_DECODE: these bytes will never be read. Others: the registry cannot say now, or is the wrong one.
    */
-  toJson(framed: Uint8Array): Promise<Uint8Array>
+  readonly toJson: (framed: Uint8Array) => Promise<Uint8Array>
 }
 
 export type ForeignRegistryOptions = {

@@ -63,7 +63,7 @@ export function createBroker(scheduler: Scheduler): Broker {
         topics.get(name)?.partitions[partition]?.mark(producerId, epoch, control)
         groups.wakeAll()
       },
-      commitOffset: groups.set,
+      commitOffset: (group, place, committed) => groups.set(group, place, committed),
       markerDelay: () => markerDelay(),
     },
     () => ++counter,
@@ -77,7 +77,7 @@ export function createBroker(scheduler: Scheduler): Broker {
     topic,
     log,
     create({ name, partitions, config }) {
-      const logs = Array.from({ length: partitions }, () => createPartitionLog(scheduler.now))
+      const logs = Array.from({ length: partitions }, () => createPartitionLog(() => scheduler.now()))
       topics.set(name, { id: idOf(++counter), config: new Map(Object.entries(config)), partitions: logs })
     },
     delete: (name) => void topics.delete(name),

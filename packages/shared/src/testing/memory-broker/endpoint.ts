@@ -107,7 +107,7 @@ export function createEndpoint(client: string, scheduler: Scheduler, network: Ne
     whenRunning,
     state: () => state,
     scheduler: {
-      now: scheduler.now,
+      now: () => scheduler.now(),
       after: (ms, task) => scheduler.after(ms, () => whenRunning(task)),
       every(ms, task) {
         let due = false

@@ -175,7 +175,7 @@ export function createMemoryConsumer(
 
   return {
     async start() {
-      await endpoint.call('metadata', () => options.topics.map(broker.topic))
+      await endpoint.call('metadata', () => options.topics.map((topic) => broker.topic(topic)))
       state = 'joined'
       broker.groups.join(groupId, member)
     },
