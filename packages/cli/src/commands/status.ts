@@ -49,6 +49,7 @@ async function runStatus(context: CommandContext): Promise<number> {
 async function isHealthy(process: ProcessStatus, ports: PortMap): Promise<boolean> {
   if (process.state !== 'running') return false
   if (process.name === 'kafka') return isBrokerReady(HOST, process.port)
+  if (process.name === 'kafka-connect') return isUp(`http://${HOST}:${process.port}/connectors`).catch(() => false)
   const path = process.name === 'registry' ? `${ports['registry-management']}/health/ready` : `${process.port}/readyz`
   return isUp(`http://${HOST}:${path}`).catch(() => false)
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { describeError, isMeshError, MeshError } from '@mesh/shared/core/errors'
+import { startConnectOnDemand } from './connect-on-demand.ts'
 import { addressesOf, portOf, type StackAddresses, serviceEnvironment } from './environment.ts'
 import { createInfrastructure, type InfrastructureName } from './infrastructure.ts'
 import { DEFAULT_PORTS, findFreePorts, type PortMap, requireFreePorts } from './ports.ts'
@@ -150,10 +151,11 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
   }
 
   const background = new AbortController()
+  let connecting: Promise<void> = Promise.resolve()
   let training: Promise<void> = Promise.resolve()
   const done = supervisor.done.then(async (failure) => {
     background.abort()
-    await training
+    await Promise.all([training, connecting])
     ready = false
     save()
     release()
@@ -172,6 +174,7 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
     for (const stage of stages) await supervisor.start(stage)
     ready = true
     save()
+    if (services.includes('ingest-gateway')) connecting = startConnect()
     if (options.archives ?? true) {
       training = infrastructure.trainArchives(wanted).catch((error: unknown) => {
         tell('stack', `no start-up archive was made: ${describeError(error)}`)
@@ -184,6 +187,21 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
     throw isMeshError(error) ? error : new MeshError('MESH_INTERNAL', 'starting the stack', { cause: error })
   } finally {
     options.signal?.removeEventListener('abort', onAbort)
+  }
+
+  function startConnect(): Promise<void> {
+    return startConnectOnDemand({
+      codeDir: options.codeDir,
+      env: options.env,
+      layout,
+      port: portOf(ports, 'kafka-connect'),
+      kafkaBrokers: addresses.kafkaBrokers,
+      gatewayUrl: addresses.services['ingest-gateway'] ?? '',
+      archives: options.archives ?? true,
+      supervisor,
+      signal: background.signal,
+      tell,
+    }).catch((error: unknown) => tell('kafka-connect', describeError(error)))
   }
 
   function service(name: string): { spec: ReturnType<typeof serviceSpec>; port: number; restarts: boolean } {
@@ -230,7 +248,8 @@ async function choosePorts(
     ...wanted.flatMap((name) => [name, name === 'kafka' ? 'kafka-controller' : 'registry-management']),
     ...services,
   ]
-  if (options.ports === 'free') return findFreePorts([...new Set(['kafka', 'registry', ...names])])
+  // Kafka Connect starts later, if at all: its port is looked at then.
+  if (options.ports === 'free') return findFreePorts([...new Set(['kafka', 'registry', 'kafka-connect', ...names])])
   const fixed: PortMap = { ...DEFAULT_PORTS, ...options.portOverrides }
   await requireFreePorts(Object.fromEntries(names.map((name) => [name, portOf(fixed, name)])))
   return fixed
