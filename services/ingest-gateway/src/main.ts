@@ -10,6 +10,7 @@ import { createKafkaLink } from './adapters/kafka-link.ts'
 import { createRawWriter } from './adapters/raw-writer.ts'
 import { createStreamDirectory } from './adapters/stream-directory.ts'
 import { CONFIG, CONFIG_PREFIX, checkConfig, readSecret } from './config.ts'
+import { createConnectSources } from './connect-sources.ts'
 import { createAdmission } from './core/admission.ts'
 import { readApiKeys } from './core/api-keys.ts'
 import { gatewayReadiness } from './core/readiness.ts'
@@ -50,16 +51,17 @@ await runService({
       now: Date.now,
       freshId: () => uuidV7(Date.now(), randomBytes(10)),
     })
+    const { connectors, routes } = createConnectSources({ config, kafka, link, directory, telemetry })
     const http = createHttpServer({
       host: config.httpHost,
       port: config.httpPort,
       telemetry: metrics,
       logger,
-      readiness: () => gatewayReadiness(link.state(), directory.state()),
-      routes: gatewayRoutes({ gateway, directory, config }),
+      readiness: () => gatewayReadiness(link.state(), directory.state(), connectors.view().sources),
+      routes: gatewayRoutes({ gateway, directory, config, more: routes }),
     })
     const closing = { start: async () => {}, stop: () => kafka.close() }
     // HTTP stops first and drains; then nothing is being written.
-    return [closing, { start: async () => {}, stop: directory.stop }, link, http]
+    return [closing, { start: async () => {}, stop: directory.stop }, link, connectors, http]
   },
 })

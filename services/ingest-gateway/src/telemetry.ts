@@ -1,6 +1,7 @@
 import type { MeshError } from '@mesh/shared/core/errors'
 import { errorFields, type Logger } from '@mesh/shared/runtime/logger'
 import type { Telemetry } from '@mesh/shared/runtime/telemetry'
+import type { SourceReport } from './core/sources/source-types.ts'
 
 /** Everything the gateway tells about itself. Labels: stream names of `mesh.versions`, configured principals, error codes. */
 export type GatewayTelemetry = {
@@ -16,6 +17,9 @@ export type GatewayTelemetry = {
   readonly kafkaBack: () => void
   readonly streamLoaded: (stream: string, bundle: string) => void
   readonly streamFailing: (stream: string, error: unknown) => void
+  readonly sourceAction: (source: string, action: string) => void
+  readonly sourceReported: (report: SourceReport) => void
+  readonly sourcesTrouble: (error: unknown) => void
 }
 
 export function createGatewayTelemetry(
@@ -45,6 +49,9 @@ export function createGatewayTelemetry(
   meter
     .createObservableGauge('mesh_ingest_in_flight_bytes', { description: 'Bytes held for requests under way.' })
     .addCallback((result) => result.observe(inFlightBytes()))
+  const actions = meter.createCounter('mesh_ingest_source_actions_total', {
+    description: 'What was done to connectors: put, pause, resume, restart, stop.',
+  })
   return {
     accepted(stream, principal, events, size) {
       accepted.add(events, { stream, principal })
@@ -60,5 +67,15 @@ export function createGatewayTelemetry(
     streamLoaded: (stream, bundle) => logger.info({ stream, bundle }, 'stream is served'),
     streamFailing: (stream, error) =>
       logger.error({ ...errorFields(error), stream }, 'stream cannot be loaded; it is tried again'),
+    sourceAction: (source, action) => {
+      actions.add(1, { source, action })
+      logger.info({ source, action }, 'connector is brought to what is asked')
+    },
+    sourceReported({ source, state, problems }) {
+      if (state !== 'failed') return logger.info({ source, state }, 'source')
+      const [first] = problems
+      logger.error({ source, code: first?.code, message: first?.message, hint: first?.hint }, 'source does not run')
+    },
+    sourcesTrouble: (error) => logger.warn(errorFields(error), 'sources cannot be looked after; it is tried again'),
   }
 }

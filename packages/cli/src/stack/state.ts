@@ -13,6 +13,7 @@ export interface StateLayout {
   readonly kafka: string
   readonly registry: string
   readonly connect: string
+  readonly postgres: string
   readonly lake: string
   readonly warehouse: string
   /** One scratch folder per service. */
@@ -36,6 +37,7 @@ export function stateLayout(root: string, cache: string = join(root, 'cache')): 
     kafka: join(root, 'kafka'),
     registry: join(root, 'registry'),
     connect: join(root, 'kafka-connect'),
+    postgres: join(root, 'postgres'),
     lake: join(root, 'lake'),
     warehouse: join(root, 'warehouse'),
     services: join(root, 'services'),
@@ -55,6 +57,7 @@ export function removeStored(layout: StateLayout): void {
     layout.kafka,
     layout.registry,
     layout.connect,
+    layout.postgres,
     layout.lake,
     layout.warehouse,
     layout.services,

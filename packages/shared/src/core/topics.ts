@@ -7,6 +7,7 @@ export const replayTopic = (stream: string, job: string): string => `replay.${st
 export const COMMITS_TOPIC = 'mesh.commits'
 export const VERSIONS_TOPIC = 'mesh.versions'
 export const REPLAYS_TOPIC = 'mesh.replays'
+export const SOURCES_TOPIC = 'mesh.sources'
 
 export type Layer = 'refined' | 'bronze' | 'silver' | 'landing'
 

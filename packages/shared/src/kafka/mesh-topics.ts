@@ -6,6 +6,7 @@ import {
   rawTopic,
   refinedTopic,
   replayTopic,
+  SOURCES_TOPIC,
   VERSIONS_TOPIC,
 } from '../core/topics.ts'
 import type { TopicSpec } from './port.ts'
@@ -29,6 +30,11 @@ export function meshTopics(): TopicSpec[] {
     { name: VERSIONS_TOPIC, partitions: 1, config: compact },
     { name: REPLAYS_TOPIC, partitions: 1, config: compact },
   ]
+}
+
+/** Made by the gateway when a stream asks for a source. */
+export function sourcesTopicSpec(): TopicSpec {
+  return { name: SOURCES_TOPIC, partitions: 1, config: { ...COMMON, 'cleanup.policy': 'compact' } }
 }
 
 export function rawTopicSpec(contract: Contract): TopicSpec {
