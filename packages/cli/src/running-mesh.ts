@@ -42,6 +42,7 @@ function addressesFromEnvironment({ env }: CommandContext): StackAddresses | nul
   return {
     kafkaBrokers,
     registryUrl: need('MESH_REGISTRY_URL'),
+    connectUrl: env['MESH_CONNECT_URL'] ?? null,
     lakeUrl: need('MESH_LAKE_URL'),
     warehouseUrl: need('MESH_WAREHOUSE_URL'),
     services: Object.fromEntries(services),

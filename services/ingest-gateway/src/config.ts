@@ -65,6 +65,19 @@ const OWN_CONFIG = {
     min: 1,
     doc: 'Time in which Kafka must acknowledge; then 503 with unknown outcome.',
   },
+  connectUrl: {
+    env: 'MESH_CONNECT_URL',
+    kind: 'string',
+    default: null,
+    doc: 'REST address of Kafka Connect, which reads the sources of kind postgres and connect.',
+  },
+  sourceIntervalMs: {
+    env: 'MESH_INGEST_GATEWAY_SOURCE_INTERVAL',
+    kind: 'duration',
+    default: 3000,
+    min: 100,
+    doc: 'How often the leading gateway compares sources with what the applied streams ask for.',
+  },
   retryAfterMs: {
     env: 'MESH_INGEST_GATEWAY_RETRY_AFTER',
     kind: 'duration',

@@ -2,22 +2,20 @@ import { randomBytes } from 'node:crypto'
 import { uuidV7 } from '@mesh/shared/core/uuid-v7'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
-import { createGuardedHttp } from '@mesh/shared/runtime/guarded-http'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
 import { runService } from '@mesh/shared/runtime/service'
 import { getBundle } from '@mesh/shared/schema/bundle'
-import { connectForeign } from './adapters/foreign-kafka.ts'
 import { gatewayRoutes } from './adapters/http.ts'
 import { createKafkaLink } from './adapters/kafka-link.ts'
 import { createRawWriter } from './adapters/raw-writer.ts'
 import { createStreamDirectory } from './adapters/stream-directory.ts'
-import { CONFIG, CONFIG_PREFIX, checkConfig, readPorts, readSecret } from './config.ts'
+import { CONFIG, CONFIG_PREFIX, checkConfig, readSecret } from './config.ts'
+import { createConnectSources } from './connect-sources.ts'
 import { createAdmission } from './core/admission.ts'
 import { readApiKeys } from './core/api-keys.ts'
 import { gatewayReadiness } from './core/readiness.ts'
+import { createPulledSources } from './pulled-sources.ts'
 import { createIngestGateway } from './service.ts'
-import { createSourceReaders } from './source-readers.ts'
-import { createSources } from './sources.ts'
 import { createGatewayTelemetry } from './telemetry.ts'
 
 await runService({
@@ -34,33 +32,17 @@ await runService({
       getBundle: (hash) => getBundle(store, hash),
       onLoaded(stream, bundle) {
         telemetry.streamLoaded(stream, bundle)
-        sources.refresh()
+        pulled.refresh()
       },
       onFailing: telemetry.streamFailing,
       retryMs: 2000,
     })
-    const outbound = createGuardedHttp({ allowedCidrs: config.outboundAllowedCidrs, ports: readPorts(config) })
-    const sources = createSources({
-      directory,
-      createReader: createSourceReaders({
-        kafka,
-        http: outbound,
-        readSecret,
-        maxEventBytes: config.maxEventBytes,
-        now: Date.now,
-        random: Math.random,
-        connectForeign: (source) => connectForeign(source, readSecret),
-        onLost: telemetry.sourceLost,
-      }),
-      hooks: telemetry.sourceHooks,
-      now: Date.now,
-      onFatal: fatal,
-    })
+    const pulled = createPulledSources({ config, kafka, directory, telemetry, fatal })
     const link = createKafkaLink({
       kafka,
       async onVersions(all) {
         await directory.update(all)
-        sources.refresh()
+        pulled.refresh()
       },
       onLost: telemetry.kafkaLost,
       onBack: telemetry.kafkaBack,
@@ -77,16 +59,21 @@ await runService({
       now: Date.now,
       freshId: () => uuidV7(Date.now(), randomBytes(10)),
     })
+    const { connectors, routes } = createConnectSources({ config, kafka, link, directory, telemetry })
     const http = createHttpServer({
       host: config.httpHost,
       port: config.httpPort,
       telemetry: metrics,
       logger,
-      readiness: () => gatewayReadiness(link.state(), directory.state(), sources.status()),
-      routes: gatewayRoutes({ gateway, directory, config }),
+      readiness: () =>
+        gatewayReadiness(link.state(), directory.state(), {
+          sources: pulled.status(),
+          connectors: connectors.view().sources,
+        }),
+      routes: gatewayRoutes({ gateway, directory, config, more: routes }),
     })
-    const closing = { start: async () => {}, stop: () => Promise.all([kafka.close(), outbound.close()]).then(() => {}) }
+    const closing = { start: async () => {}, stop: () => kafka.close() }
     // HTTP stops first and drains; then nothing is being written.
-    return [closing, { start: async () => {}, stop: directory.stop }, link, sources, http]
+    return [closing, { start: async () => {}, stop: directory.stop }, link, connectors, pulled, http]
   },
 })

@@ -2,6 +2,7 @@ import type { MeshError } from '@mesh/shared/core/errors'
 import { errorFields, type Logger } from '@mesh/shared/runtime/logger'
 import type { Telemetry } from '@mesh/shared/runtime/telemetry'
 import type { StatusHooks } from './core/source-status.ts'
+import type { SourceReport } from './core/sources/source-types.ts'
 
 /** Everything the gateway tells about itself. Labels: stream names of `mesh.versions`, configured principals, error codes. */
 export type GatewayTelemetry = {
@@ -21,6 +22,9 @@ export type GatewayTelemetry = {
   readonly sourceHooks: (source: string, stream: string) => StatusHooks
   /** Entries that the source threw away before they were read. */
   readonly sourceLost: (source: string, stream: string, entries: number) => void
+  readonly sourceAction: (source: string, action: string) => void
+  readonly sourceReported: (report: SourceReport) => void
+  readonly sourcesTrouble: (error: unknown) => void
 }
 
 export function createGatewayTelemetry(
@@ -59,6 +63,9 @@ export function createGatewayTelemetry(
   const lost = meter.createCounter('mesh_source_lost_total', {
     description: 'Entries that a source threw away before they were read.',
   })
+  const actions = meter.createCounter('mesh_ingest_source_actions_total', {
+    description: 'What was done to connectors: put, pause, resume, restart, stop.',
+  })
   return {
     accepted(stream, principal, events, size) {
       accepted.add(events, { stream, principal })
@@ -86,5 +93,15 @@ export function createGatewayTelemetry(
     },
     streamFailing: (stream, error) =>
       logger.error({ ...errorFields(error), stream }, 'stream cannot be loaded; it is tried again'),
+    sourceAction: (source, action) => {
+      actions.add(1, { source, action })
+      logger.info({ source, action }, 'connector is brought to what is asked')
+    },
+    sourceReported({ source, state, problems }) {
+      if (state !== 'failed') return logger.info({ source, state }, 'source')
+      const [first] = problems
+      logger.error({ source, code: first?.code, message: first?.message, hint: first?.hint }, 'source does not run')
+    },
+    sourcesTrouble: (error) => logger.warn(errorFields(error), 'sources cannot be looked after; it is tried again'),
   }
 }

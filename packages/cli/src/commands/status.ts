@@ -1,6 +1,6 @@
 import type { Command, CommandContext } from '../command.ts'
 import { isBrokerReady } from '../stack/kafka-probe.ts'
-import { HOST, type PortMap } from '../stack/ports.ts'
+import { HOST, isPortOpen, type PortMap } from '../stack/ports.ts'
 import { isUp } from '../stack/registry.ts'
 import { readRunningStack } from '../stack/running.ts'
 import { stateLayout } from '../stack/state.ts'
@@ -49,6 +49,8 @@ async function runStatus(context: CommandContext): Promise<number> {
 async function isHealthy(process: ProcessStatus, ports: PortMap): Promise<boolean> {
   if (process.state !== 'running') return false
   if (process.name === 'kafka') return isBrokerReady(HOST, process.port)
+  if (process.name === 'kafka-connect') return isUp(`http://${HOST}:${process.port}/connectors`).catch(() => false)
+  if (process.name === 'postgres') return isPortOpen(process.port)
   const path = process.name === 'registry' ? `${ports['registry-management']}/health/ready` : `${process.port}/readyz`
   return isUp(`http://${HOST}:${path}`).catch(() => false)
 }

@@ -89,6 +89,7 @@ export function printStack(context: CommandContext, stack: StackFile): void {
   const rows = [
     ...(started.has('kafka') ? [['  kafka', addresses.kafkaBrokers]] : []),
     ...(started.has('registry') ? [['  schema registry', addresses.registryUrl]] : []),
+    ...(started.has('kafka-connect') ? [['  Kafka Connect', addresses.connectUrl ?? '']] : []),
     ...Object.entries(addresses.services).map(([name, url]) => [`  ${name}`, url]),
     ['  lake', addresses.lakeUrl],
     ['  warehouse', addresses.warehouseUrl],

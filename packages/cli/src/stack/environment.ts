@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { connectUrl } from './connect.ts'
 import { HOST, type PortMap } from './ports.ts'
 import type { Environment } from './process.ts'
 import { registryUrl } from './registry.ts'
@@ -10,6 +11,8 @@ export interface StackAddresses {
   /** host:port, comma separated. */
   readonly kafkaBrokers: string
   readonly registryUrl: string
+  /** Where Kafka Connect answers once a stream wants it; null when this mesh has none. */
+  readonly connectUrl: string | null
   readonly lakeUrl: string
   readonly warehouseUrl: string
   /** Base URL by service name, for the services of this stack. */
@@ -20,6 +23,7 @@ export function addressesOf(layout: StateLayout, ports: PortMap, services: reado
   return {
     kafkaBrokers: `${HOST}:${portOf(ports, 'kafka')}`,
     registryUrl: registryUrl(portOf(ports, 'registry')),
+    connectUrl: ports['kafka-connect'] === undefined ? null : connectUrl(ports['kafka-connect']),
     lakeUrl: pathToFileURL(layout.lake).href,
     warehouseUrl: `duckdb://${pathToFileURL(join(layout.warehouse, 'mesh.duckdb')).pathname}`,
     services: Object.fromEntries(services.map((name) => [name, `http://${HOST}:${portOf(ports, name)}`])),
@@ -37,6 +41,7 @@ export function infrastructureEnvironment(addresses: StackAddresses): Record<str
   return {
     MESH_KAFKA_BROKERS: addresses.kafkaBrokers,
     MESH_REGISTRY_URL: addresses.registryUrl,
+    ...(addresses.connectUrl === null ? {} : { MESH_CONNECT_URL: addresses.connectUrl }),
     MESH_LAKE_URL: addresses.lakeUrl,
     MESH_WAREHOUSE_URL: addresses.warehouseUrl,
     MESH_SERVICE_URLS: Object.entries(addresses.services)

@@ -13,6 +13,10 @@ export interface FetchRequest {
   readonly name: string
   /** The pom that fills `${mesh.output}` at the phase process-resources. */
   readonly pom: string
+  /** More files that decide the result; the pom always does. */
+  readonly inputs?: readonly string[]
+  /** Default `process-resources`. */
+  readonly goals?: readonly string[]
   readonly cache: string
   readonly java: Java
   readonly env: Environment
@@ -28,8 +32,8 @@ export interface FetchRequest {
  * Throws MESH_STACK_MAVEN_MISSING or MESH_STACK_DOWNLOAD.
  */
 export async function fetchWithMaven(request: FetchRequest): Promise<string> {
-  const { name, pom, cache } = request
-  const target = join(cache, `${name}-${createHash('sha256').update(readFileSync(pom)).digest('hex').slice(0, 12)}`)
+  const { name, cache } = request
+  const target = join(cache, `${name}-${hashOf(request)}`)
   if (existsSync(target)) return target
   mkdirSync(cache, { recursive: true })
   const release = await waitForLock(join(cache, `${name}.lock`), request)
@@ -53,6 +57,12 @@ export async function fetchWithMaven(request: FetchRequest): Promise<string> {
   }
 }
 
+function hashOf({ pom, inputs = [] }: FetchRequest): string {
+  const hash = createHash('sha256')
+  for (const file of new Set([pom, ...inputs])) hash.update(readFileSync(file))
+  return hash.digest('hex').slice(0, 12)
+}
+
 /** Another stack that shares the cache may be fetching the same thing. */
 async function waitForLock(file: string, request: FetchRequest): Promise<() => void> {
   let told = false
@@ -74,7 +84,8 @@ function removeAbandoned(cache: string, name: string): void {
 
 async function runMaven(request: FetchRequest, output: string): Promise<void> {
   const mvn = findMaven(request.env.PATH)
-  const args = ['-B', '-ntp', '-q', '-U', '-f', request.pom, 'process-resources', `-Dmesh.output=${output}`]
+  const goals = request.goals ?? ['process-resources']
+  const args = ['-B', '-ntp', '-q', '-U', '-f', request.pom, ...goals, `-Dmesh.output=${output}`]
   const child = spawn(mvn, args, {
     env: { ...request.env, JAVA_HOME: request.java.home, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { MeshError } from '@mesh/shared/core/errors'
 
 /** Every port the local stack can listen on, with its fixed default. The order is the order under `--port-base`. */
@@ -14,6 +14,8 @@ export const DEFAULT_PORTS = {
   'lake-sink': 8102,
   'warehouse-sink': 8103,
   replayer: 8104,
+  'kafka-connect': 18083,
+  postgres: 15432,
 } as const
 
 /** Port by name. Names beyond the defaults belong to services a test brings along. */
@@ -116,4 +118,17 @@ function readOrEmpty(read: () => string): string {
   } catch {
     return ''
   }
+}
+
+/** Whether something on this machine takes connections on the port. */
+export function isPortOpen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: HOST, port, timeout: 1000 }, () => finish(true))
+    const finish = (open: boolean): void => {
+      socket.destroy()
+      resolve(open)
+    }
+    socket.on('timeout', () => finish(false))
+    socket.on('error', () => finish(false))
+  })
 }

@@ -25,6 +25,8 @@ export interface ChildSpec {
   readonly readyTimeoutMs: number
   /** From SIGTERM to SIGKILL. */
   readonly stopTimeoutMs: number
+  /** Default SIGTERM. */
+  readonly stopSignal?: NodeJS.Signals
   /** Nothing of it is worth a clean stop when its start is cancelled. */
   readonly disposable?: boolean
 }
@@ -104,7 +106,7 @@ function manage(spec: ChildSpec, pid: number, exited: Promise<ChildExit>): Manag
     return !gone && signalGroup(pid, signal)
   }
   async function stop(): Promise<ChildExit> {
-    kill('SIGTERM')
+    kill(spec.stopSignal ?? 'SIGTERM')
     const timer = setTimeout(() => kill('SIGKILL'), spec.stopTimeoutMs)
     try {
       return await exited

@@ -1,9 +1,10 @@
 import { join } from 'node:path'
 import { describeError, isMeshError, MeshError } from '@mesh/shared/core/errors'
+import { startConnectOnDemand } from './connect-on-demand.ts'
 import { addressesOf, portOf, type StackAddresses, serviceEnvironment } from './environment.ts'
 import { createInfrastructure, type InfrastructureName } from './infrastructure.ts'
 import { DEFAULT_PORTS, findFreePorts, type PortMap, requireFreePorts } from './ports.ts'
-import type { Environment } from './process.ts'
+import type { ChildSpec, Environment } from './process.ts'
 import { stopOrphans } from './recovery.ts'
 import { SERVICES, serviceSpec, stagesFor } from './service.ts'
 import {
@@ -17,7 +18,7 @@ import {
   takeLock,
   writeJson,
 } from './state.ts'
-import { createSupervisor, type ProcessDeath, type ProcessStatus } from './supervisor.ts'
+import { createSupervisor, type ProcessDeath, type ProcessStatus, type SupervisedChild } from './supervisor.ts'
 
 export interface StackOptions {
   /** Absolute. Everything of this stack lives in it; one stack at a time. */
@@ -36,6 +37,8 @@ export interface StackOptions {
   readonly services?: readonly string[] | undefined
   /** Default `<codeDir>/services`. */
   readonly servicesDir?: string | undefined
+  /** More servers, started beside the infrastructure and before the services. */
+  readonly extras?: readonly ExtraServer[] | undefined
   /** Removes what an earlier stack stored (not the cache). */
   readonly fresh?: boolean | undefined
   readonly tuning?: 'quick' | 'throughput' | undefined
@@ -44,6 +47,15 @@ export interface StackOptions {
   readonly onProgress?: ((progress: StackProgress) => void) | undefined
   /** Cancels the start. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** A server that a demonstration or a test brings along. */
+export interface ExtraServer {
+  /** Also its name in the port table, or a free port. */
+  readonly name: string
+  spec(place: { port: number; layout: StateLayout; env: Environment }): ChildSpec
+  /** What the services are told of it. */
+  environment(port: number): Environment
 }
 
 /** One thing worth a line on the screen. */
@@ -120,7 +132,9 @@ function lockState(layout: StateLayout): () => void {
 async function runStack(options: StackOptions, layout: StateLayout, release: () => void): Promise<Stack> {
   const wanted: readonly InfrastructureName[] = options.only ?? ['kafka', 'registry']
   const services = options.services ?? (options.only ? [] : SERVICES)
-  const ports = await choosePorts(options, wanted, services)
+  const extras = options.extras ?? []
+  const ports = await choosePorts(options, wanted, [...extras.map(({ name }) => name), ...services])
+  const env = Object.assign({}, options.env, ...extras.map((e) => e.environment(portOf(ports, e.name)))) as Environment
   const addresses = addressesOf(layout, ports, services)
   const supervisorMark = markOf('stack', process.pid)
   const startedAt = new Date().toISOString()
@@ -150,10 +164,11 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
   }
 
   const background = new AbortController()
+  let connecting: Promise<void> = Promise.resolve()
   let training: Promise<void> = Promise.resolve()
   const done = supervisor.done.then(async (failure) => {
     background.abort()
-    await training
+    await Promise.all([training, connecting])
     ready = false
     save()
     release()
@@ -169,9 +184,11 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
     const stages = stagesFor(services).map((stage) => stage.map((name) => service(name)))
     const infrastructure = createInfrastructure({ ...options, layout, ports, tell, background })
     await infrastructure.start(wanted, supervisor)
+    await supervisor.start(extras.map((extra) => extraChild(extra)))
     for (const stage of stages) await supervisor.start(stage)
     ready = true
     save()
+    if (services.includes('ingest-gateway')) connecting = startConnect()
     if (options.archives ?? true) {
       training = infrastructure.trainArchives(wanted).catch((error: unknown) => {
         tell('stack', `no start-up archive was made: ${describeError(error)}`)
@@ -186,6 +203,26 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
     options.signal?.removeEventListener('abort', onAbort)
   }
 
+  function startConnect(): Promise<void> {
+    return startConnectOnDemand({
+      codeDir: options.codeDir,
+      env,
+      layout,
+      port: portOf(ports, 'kafka-connect'),
+      kafkaBrokers: addresses.kafkaBrokers,
+      gatewayUrl: addresses.services['ingest-gateway'] ?? '',
+      archives: options.archives ?? true,
+      supervisor,
+      signal: background.signal,
+      tell,
+    }).catch((error: unknown) => tell('kafka-connect', describeError(error)))
+  }
+
+  function extraChild(extra: ExtraServer): SupervisedChild {
+    const port = portOf(ports, extra.name)
+    return { spec: extra.spec({ port, layout, env }), port, restarts: true }
+  }
+
   function service(name: string): { spec: ReturnType<typeof serviceSpec>; port: number; restarts: boolean } {
     const port = portOf(ports, name)
     const scratch = join(layout.services, name)
@@ -193,7 +230,7 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
       name,
       folder: options.servicesDir ?? join(options.codeDir, 'services'),
       port,
-      env: serviceEnvironment({ env: options.env, addresses, port, scratch }),
+      env: serviceEnvironment({ env, addresses, port, scratch }),
       scratch,
       logFile: join(layout.logs, `${name}.log`),
       pidFile: pidFile(layout, name),
@@ -224,13 +261,14 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
 async function choosePorts(
   options: StackOptions,
   wanted: readonly InfrastructureName[],
-  services: readonly string[],
+  others: readonly string[],
 ): Promise<PortMap> {
   const names = [
     ...wanted.flatMap((name) => [name, name === 'kafka' ? 'kafka-controller' : 'registry-management']),
-    ...services,
+    ...others,
   ]
-  if (options.ports === 'free') return findFreePorts([...new Set(['kafka', 'registry', ...names])])
+  // Kafka Connect starts later, if at all: its port is looked at then.
+  if (options.ports === 'free') return findFreePorts([...new Set(['kafka', 'registry', 'kafka-connect', ...names])])
   const fixed: PortMap = { ...DEFAULT_PORTS, ...options.portOverrides }
   await requireFreePorts(Object.fromEntries(names.map((name) => [name, portOf(fixed, name)])))
   return fixed

@@ -12,6 +12,8 @@ export interface StateLayout {
   readonly cache: string
   readonly kafka: string
   readonly registry: string
+  readonly connect: string
+  readonly postgres: string
   readonly lake: string
   readonly warehouse: string
   /** One scratch folder per service. */
@@ -34,6 +36,8 @@ export function stateLayout(root: string, cache: string = join(root, 'cache')): 
     cache,
     kafka: join(root, 'kafka'),
     registry: join(root, 'registry'),
+    connect: join(root, 'kafka-connect'),
+    postgres: join(root, 'postgres'),
     lake: join(root, 'lake'),
     warehouse: join(root, 'warehouse'),
     services: join(root, 'services'),
@@ -49,7 +53,15 @@ export function createFolders(layout: StateLayout): void {
 
 /** Removes what the stack has stored; keeps the cache, the logs and the lock. */
 export function removeStored(layout: StateLayout): void {
-  for (const folder of [layout.kafka, layout.registry, layout.lake, layout.warehouse, layout.services]) {
+  for (const folder of [
+    layout.kafka,
+    layout.registry,
+    layout.connect,
+    layout.postgres,
+    layout.lake,
+    layout.warehouse,
+    layout.services,
+  ]) {
     rmSync(folder, { recursive: true, force: true })
   }
 }

@@ -44,6 +44,8 @@ export interface ProcessDeath {
 export interface Supervisor {
   /** Starts all of them at once; resolves when all are ready, else stops everything started so far and throws. */
   start(children: readonly SupervisedChild[]): Promise<void>
+  /** Starts one more; resolves when it is ready. A failure is thrown, and the others go on. */
+  add(child: SupervisedChild): Promise<void>
   /** Stops in the reverse order of the starts. */
   stop(): Promise<void>
   /** Sends a signal, as a fault would; the restart policy applies. False when the process is not running. */
@@ -86,17 +88,7 @@ export function createSupervisor(hooks: SupervisorHooks = {}): Supervisor {
 
   async function start(children: readonly SupervisedChild[]): Promise<void> {
     if (stopping) throw new MeshError('MESH_STACK_STOPPED', 'the stack is stopping')
-    const stage = children.map(
-      (child): Entry => ({
-        child,
-        running: undefined,
-        state: 'starting',
-        restarts: 0,
-        quickDeaths: 0,
-        launching: undefined,
-        ending: false,
-      }),
-    )
+    const stage = children.map(entryOf)
     stages.push(stage)
     const failures: unknown[] = []
     await Promise.all(
@@ -110,6 +102,18 @@ export function createSupervisor(hooks: SupervisorHooks = {}): Supervisor {
     if (failures.length === 0) return
     await stop()
     throw failures[0]
+  }
+
+  async function add(child: SupervisedChild): Promise<void> {
+    if (stopping) throw new MeshError('MESH_STACK_STOPPED', 'the stack is stopping')
+    const stage = [entryOf(child)]
+    stages.push(stage)
+    try {
+      await launch(stage[0]!)
+    } catch (error) {
+      stages.splice(stages.indexOf(stage), 1)
+      throw error
+    }
   }
 
   function launch(entry: Entry): Promise<void> {
@@ -238,7 +242,19 @@ export function createSupervisor(hooks: SupervisorHooks = {}): Supervisor {
     hooks.onChange?.(statusOf(entry))
   }
 
-  return { start, stop, kill, restart, halt, resume, done, processes: () => stages.flat().map(statusOf) }
+  return { start, add, stop, kill, restart, halt, resume, done, processes: () => stages.flat().map(statusOf) }
+}
+
+function entryOf(child: SupervisedChild): Entry {
+  return {
+    child,
+    running: undefined,
+    state: 'starting',
+    restarts: 0,
+    quickDeaths: 0,
+    launching: undefined,
+    ending: false,
+  }
 }
 
 function statusOf({ child, running, state, restarts }: Entry): ProcessStatus {

@@ -31,6 +31,66 @@ export const ERRORS = {
     status: 503,
     hint: 'Check that the schema registry is up and MESH_REGISTRY_URL points to it.',
   },
+  MESH_CONNECT_UNAVAILABLE: {
+    status: 503,
+    hint: 'Kafka Connect is starting or away: look at `mesh status` and its log; MESH_CONNECT_URL names it.',
+  },
+  MESH_SOURCE_UNKNOWN: {
+    status: 404,
+    hint: 'Check the name; `mesh sources` lists the sources of the applied streams.',
+  },
+  MESH_SOURCE_CONFLICT: { status: 409, hint: 'Apply all streams of the source again: `mesh streams apply`.' },
+  MESH_SOURCE_UNREACHABLE: { status: 503, hint: 'Check host, port and ssl of the source, and that its server is up.' },
+  MESH_SOURCE_AUTH: { status: 500, hint: 'Check user, password and database of the source.' },
+  MESH_SOURCE_RIGHTS: {
+    status: 500,
+    hint: 'Grant what the message names, or let a DBA create publication and signal table and set `publication: existing`.',
+  },
+  MESH_SOURCE_WAL_LEVEL: {
+    status: 500,
+    hint: 'Set wal_level = logical on the server and restart it (on RDS: rds.logical_replication = 1).',
+  },
+  MESH_SOURCE_PUBLICATION: {
+    status: 500,
+    hint: 'Run the statement in the message as the owner of the publication, or set `publication: managed`.',
+  },
+  MESH_SOURCE_TABLE_UNKNOWN: {
+    status: 422,
+    hint: 'Correct `table` in the contract; it is schema.table, as written in the database.',
+  },
+  MESH_SOURCE_TABLE_NO_KEY: {
+    status: 422,
+    hint: 'Run the statement in the message; the table is captured a moment later.',
+  },
+  MESH_SOURCE_TABLE_TAKEN: {
+    status: 409,
+    hint: 'Capture the table in one stream and let the other read that one, or remove one of the two.',
+  },
+  MESH_SOURCE_SLOT_LOST: {
+    status: 500,
+    hint: 'Changes may be missing. `mesh sources resnapshot <name> --yes` makes a new slot and reads every row again.',
+  },
+  MESH_SOURCE_CONFIG: { status: 422, hint: 'Correct the source: Kafka Connect refuses its configuration.' },
+  MESH_SOURCE_TASK_FAILED: {
+    status: 500,
+    hint: 'The task is started again with growing pauses; the message has its cause, the log of Kafka Connect the whole of it.',
+  },
+  MESH_SOURCE_NOT_RUNNING: {
+    status: 409,
+    hint: 'Wait until `mesh sources` shows the source as running, then try again.',
+  },
+  MESH_SOURCE_TOKEN_LOST: {
+    status: 500,
+    hint: 'Changes may be missing: the oplog no longer reaches back. `mesh sources resnapshot <name> --yes` reads all documents again.',
+  },
+  MESH_SOURCE_EVENT_TOO_LARGE: {
+    status: 500,
+    hint: 'A change event is over 16 MB: make the document smaller, or use MongoDB 6.0.9 or newer, where it is split.',
+  },
+  MESH_AUDIT_UNAVAILABLE: {
+    status: 409,
+    hint: 'An audit needs a stream of kind cdc whose source is PostgreSQL and runs.',
+  },
   MESH_STREAM_UNKNOWN: { status: 404, hint: 'Check the stream name; `mesh streams apply` publishes a new stream.' },
   MESH_STREAM_JOIN_UNKNOWN: { status: 422, hint: 'Apply the joined stream first, or correct its name under `joins:`.' },
   MESH_STREAM_NEEDS_RAW: {
@@ -175,6 +235,10 @@ export const ERRORS = {
   MESH_STACK_MAVEN_MISSING: {
     status: 500,
     hint: 'Install Maven 3.8 or newer (e.g. `apt install maven`, `brew install maven`).',
+  },
+  MESH_STACK_POSTGRES_MISSING: {
+    status: 500,
+    hint: 'Install a PostgreSQL server, 13 or newer (e.g. `apt install postgresql`, `brew install postgresql@17`).',
   },
   MESH_STACK_DOWNLOAD: {
     status: 500,

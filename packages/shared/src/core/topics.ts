@@ -9,6 +9,7 @@ export const VERSIONS_TOPIC = 'mesh.versions'
 export const REPLAYS_TOPIC = 'mesh.replays'
 /** Positions in what the mesh pulls, written in the transaction of the records that they speak of. */
 export const CURSORS_TOPIC = 'mesh.cursors'
+export const SOURCES_TOPIC = 'mesh.sources'
 
 export type Layer = 'refined' | 'bronze' | 'silver' | 'landing'
 

@@ -7,6 +7,7 @@ import {
   rawTopic,
   refinedTopic,
   replayTopic,
+  SOURCES_TOPIC,
   VERSIONS_TOPIC,
 } from '../core/topics.ts'
 import type { TopicSpec } from './port.ts'
@@ -31,6 +32,11 @@ export function meshTopics(): TopicSpec[] {
     { name: REPLAYS_TOPIC, partitions: 1, config: compact },
     { name: CURSORS_TOPIC, partitions: 1, config: compact },
   ]
+}
+
+/** Made by the gateway when a stream asks for a source. */
+export function sourcesTopicSpec(): TopicSpec {
+  return { name: SOURCES_TOPIC, partitions: 1, config: { ...COMMON, 'cleanup.policy': 'compact' } }
 }
 
 export function rawTopicSpec(contract: Contract): TopicSpec {

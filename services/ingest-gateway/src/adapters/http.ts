@@ -10,6 +10,8 @@ import { readBody } from './read-body.ts'
 export type HttpRoutesOptions = {
   readonly gateway: IngestGateway
   readonly directory: StreamDirectory
+  /** More routes, with bodies parsed as JSON. */
+  readonly more?: (app: FastifyInstance) => void
   readonly config: {
     readonly maxBodyBytes: number
     readonly maxEventBytes: number
@@ -66,6 +68,7 @@ export function gatewayRoutes(options: HttpRoutesOptions): (app: FastifyInstance
       )
       done()
     })
+    options.more?.(app)
     app.get('/openapi.json', () => describeGateway(options.directory.streams(), config))
   }
 }

@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto'
+import { uuidV7 } from '@mesh/shared/core/uuid-v7'
+import type { KafkaPort } from '@mesh/shared/kafka/port'
+import type { FastifyInstance } from 'fastify'
+import type { KafkaLink } from './adapters/kafka-link.ts'
+import { createConnectRest } from './adapters/sources/connect-rest.ts'
+import { createPostgresDatabase } from './adapters/sources/postgres-database.ts'
+import { sourceRoutes } from './adapters/sources/sources-http.ts'
+import type { Config } from './config.ts'
+import { readApiKeys } from './core/api-keys.ts'
+import type { StreamDirectory } from './core/ports.ts'
+import { createSourceOperations } from './source-operations.ts'
+import { createSourceReconciler } from './source-reconciler.ts'
+import { createSourceService, type SourceService } from './source-service.ts'
+import type { GatewayTelemetry } from './telemetry.ts'
+
+export type ConnectSourcesOptions = {
+  readonly config: Config
+  readonly kafka: KafkaPort
+  readonly link: KafkaLink
+  readonly directory: StreamDirectory
+  readonly telemetry: GatewayTelemetry
+}
+
+/** Composes what looks after the sources that Kafka Connect reads. */
+export function createConnectSources({ config, kafka, link, directory, telemetry }: ConnectSourcesOptions): {
+  readonly connectors: SourceService
+  readonly routes: (app: FastifyInstance) => void
+} {
+  const connect = config.connectUrl === null ? null : createConnectRest(config.connectUrl)
+  const database = createPostgresDatabase()
+  const connectors = createSourceService({
+    kafka,
+    producer: link.producer,
+    directory,
+    reconciler: createSourceReconciler({ connect, database, onAction: telemetry.sourceAction, now: Date.now }),
+    intervalMs: config.sourceIntervalMs,
+    onTrouble: telemetry.sourcesTrouble,
+    onReport: telemetry.sourceReported,
+    now: Date.now,
+  })
+  const operations = createSourceOperations({
+    service: connectors,
+    connect,
+    database,
+    freshId: () => uuidV7(Date.now(), randomBytes(10)),
+  })
+  return {
+    connectors,
+    routes: sourceRoutes({ view: connectors.view, operations, apiKeys: readApiKeys(config.apiKeys) }),
+  }
+}

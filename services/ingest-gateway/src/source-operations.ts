@@ -1,0 +1,133 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { MeshError } from '@mesh/shared/core/errors'
+import type { PostgresSource } from '@mesh/shared/core/source'
+import { nearest } from '@mesh/shared/runtime/config'
+import type { ConnectRest } from './adapters/sources/connect-rest.ts'
+import { connectorName } from './core/sources/connector-config.ts'
+import { tablesOf } from './core/sources/desired-sources.ts'
+import type { SourceDatabase } from './core/sources/ports.ts'
+import type { DesiredSource } from './core/sources/source-types.ts'
+import type { SourceService } from './source-service.ts'
+
+export type SourceOperations = {
+  pause(name: string): Promise<void>
+  resume(name: string): Promise<void>
+  /** Reads all rows of one table, or of all, again beside the changes. */
+  snapshot(name: string, table: string | null): Promise<{ readonly tables: readonly string[] }>
+  /** Forgets how far the source has come and begins anew with all rows. */
+  resnapshot(name: string): Promise<void>
+  /** Removes connector, slot and publication; what was captured stays. */
+  remove(name: string): Promise<void>
+}
+
+export type SourceOperationsOptions = {
+  readonly service: SourceService
+  readonly connect: ConnectRest | null
+  readonly database: SourceDatabase
+  readonly freshId: () => string
+}
+
+const STOP_TIMEOUT_MS = 30_000
+const ASK_MS = 250
+
+/** What an operator may do with a source. What cannot be undone is asked for by name: `resnapshot` and `remove`. */
+export function createSourceOperations(options: SourceOperationsOptions): SourceOperations {
+  const { service, database } = options
+
+  function known(name: string): DesiredSource {
+    const desired = service.find(name)
+    if (desired) return desired
+    const near = nearest(
+      name,
+      service.view().sources.map(({ source }) => source),
+    )
+    const more = near === undefined ? 'no applied stream has a source' : `did you mean ${near}?`
+    throw new MeshError('MESH_SOURCE_UNKNOWN', `no applied stream is pulled from a source ${name}: ${more}`)
+  }
+
+  function postgres(name: string): { source: PostgresSource; desired: DesiredSource } {
+    const desired = known(name)
+    if (desired.source.kind === 'postgres') return { source: desired.source, desired }
+    throw new MeshError('MESH_SOURCE_CONFIG', `source ${name} is of kind ${desired.source.kind}, not postgres`)
+  }
+
+  function connect(): ConnectRest {
+    if (options.connect) return options.connect
+    throw new MeshError('MESH_CONNECT_UNAVAILABLE', 'this mesh has no Kafka Connect')
+  }
+
+  /** Stopped means that no task holds the slot. */
+  async function halt(name: string): Promise<void> {
+    const rest = connect()
+    const connector = connectorName(name)
+    if ((await rest.status(connector)) === null) return
+    await rest.stop(connector)
+    const deadline = Date.now() + STOP_TIMEOUT_MS
+    for (;;) {
+      const status = await rest.status(connector)
+      if (status === null || (status.state === 'STOPPED' && status.tasks.length === 0)) return
+      if (Date.now() > deadline) {
+        throw new MeshError('MESH_CONNECT_UNAVAILABLE', `connector ${connector} does not stop: it is ${status.state}`)
+      }
+      await delay(ASK_MS)
+    }
+  }
+
+  async function snapshot(name: string, table: string | null): Promise<{ tables: readonly string[] }> {
+    const { source, desired } = postgres(name)
+    const tables = tablesOf(desired.uses).map((use) => use.table)
+    if (table !== null && !tables.includes(table)) {
+      throw new MeshError('MESH_SOURCE_TABLE_UNKNOWN', `source ${name} captures ${tables.join(', ')}, not ${table}`)
+    }
+    const chosen = table === null ? tables : [table]
+    await database.snapshot(
+      source,
+      `snapshot:${options.freshId()}`,
+      chosen.map((one) => ({ table: one })),
+    )
+    return { tables: chosen }
+  }
+
+  async function resnapshot(name: string): Promise<void> {
+    const { desired, source } = postgres(name)
+    await service.setIntent(name, 'paused')
+    await halt(name)
+    const status = await connect().status(connectorName(name))
+    if (status !== null) await connect().resetOffsets(connectorName(name))
+    await database.drop(source, false)
+    await database.note(
+      source,
+      tablesOf(desired.uses).map(({ table }) => table),
+    )
+    await service.setIntent(name, 'running')
+  }
+
+  async function remove(name: string): Promise<void> {
+    const desired = service.find(name)
+    const told = service.view().sources.find(({ source }) => source === name)
+    if (!desired && told?.state !== 'orphaned') known(name)
+    if (desired) await service.setIntent(name, 'deleted')
+    const status = options.connect && (await options.connect.status(connectorName(name)))
+    if (status) {
+      await halt(name)
+      await connect().resetOffsets(connectorName(name))
+      await connect().remove(connectorName(name))
+    }
+    if (desired?.source.kind === 'postgres') await database.drop(desired.source, true)
+    if (!desired) await service.forget(name)
+  }
+
+  return {
+    async pause(name) {
+      known(name)
+      await service.setIntent(name, 'paused')
+    },
+    async resume(name) {
+      known(name)
+      await service.setIntent(name, 'running')
+    },
+    snapshot,
+    resnapshot,
+    remove,
+  }
+}

@@ -1,0 +1,153 @@
+import { describeError, MeshError } from '@mesh/shared/core/errors'
+import type { KafkaPort, Producer } from '@mesh/shared/kafka/port'
+import type { Service } from '@mesh/shared/runtime/service'
+import { joinSourcesTopic, type SourcesTopic } from './adapters/sources/sources-topic.ts'
+import type { StreamDirectory } from './core/ports.ts'
+import { desiredSources, isByConnect } from './core/sources/desired-sources.ts'
+import type { DesiredSource, Intent, SourceReport } from './core/sources/source-types.ts'
+import { problemOf } from './core/sources/source-types.ts'
+
+export type SourceServiceOptions = {
+  readonly kafka: KafkaPort
+  readonly producer: () => Producer | null
+  readonly directory: StreamDirectory
+  readonly reconciler: {
+    round(desired: readonly DesiredSource[], intentOf: (source: string) => Intent): Promise<SourceReport[]>
+  }
+  readonly intervalMs: number
+  readonly onTrouble: (error: unknown) => void
+  readonly onReport: (report: SourceReport) => void
+  readonly now: () => number
+}
+
+export type SourceView = {
+  /** An applied stream asks for a source that Kafka Connect reads. */
+  readonly connectWanted: boolean
+  /** Whether this gateway leads; null while it has not joined. */
+  readonly leader: boolean | null
+  readonly sources: readonly SourceReport[]
+}
+
+export type SourceService = Service & {
+  readonly view: () => SourceView
+  find(name: string): DesiredSource | undefined
+  setIntent(name: string, intent: Intent): Promise<void>
+  forget(name: string): Promise<void>
+}
+
+const REJOIN_MS = 2000
+/** Volatile figures are written this often; what changes otherwise at once. */
+const REFRESH_MS = 15_000
+
+/**
+ * Keeps sources as the live bundles ask: one gateway at a time leads, by the consumer group of `mesh.sources`, and writes there what
+ * every gateway tells.
+ */
+export function createSourceService(options: SourceServiceOptions): SourceService {
+  let topic: SourcesTopic | null = null
+  let stopped = false
+  let timer: NodeJS.Timeout | undefined
+  let working: Promise<void> = Promise.resolve()
+  const desired = (): DesiredSource[] => desiredSources(options.directory.streams())
+
+  async function turn(): Promise<void> {
+    try {
+      if (options.producer() === null) return
+      // Nobody needs a topic or a group for sources that nobody has.
+      if (topic === null && desired().length === 0) return
+      topic ??= await join()
+      if (topic.isLeader()) await lead(topic)
+    } catch (error) {
+      options.onTrouble(error)
+    } finally {
+      if (!stopped) timer = setTimeout(next, topic === null ? REJOIN_MS : options.intervalMs)
+    }
+  }
+
+  async function join(): Promise<SourcesTopic> {
+    // It may break before it has been joined.
+    let joined: SourcesTopic | null = null
+    let broken = false
+    const joining = await joinSourcesTopic(options.kafka, options.producer, (error) => {
+      broken = true
+      options.onTrouble(error)
+      if (topic === joined) topic = null
+      void joined?.stop().catch(() => undefined)
+    })
+    joined = joining
+    if (broken) throw new MeshError('MESH_KAFKA_UNAVAILABLE', 'mesh.sources was lost while it was read')
+    return joining
+  }
+
+  async function lead(to: SourcesTopic): Promise<void> {
+    const reports = await options.reconciler.round(desired(), to.intentOf)
+    const known = to.reports()
+    for (const report of reports) {
+      const before = known.get(report.source)
+      if (before && isSame(before, report) && Date.parse(report.at) - Date.parse(before.at) < REFRESH_MS) continue
+      await to.putReport(report)
+      if (!before || before.state !== report.state) options.onReport(report)
+    }
+    const names = new Set(reports.map(({ source }) => source))
+    for (const source of known.keys()) if (!names.has(source)) await to.dropReport(source)
+  }
+
+  function next(): void {
+    working = turn()
+  }
+
+  function view(): SourceView {
+    const wanted = desired()
+    const told = topic?.reports() ?? new Map<string, SourceReport>()
+    const missing = wanted.filter(({ source }) => !told.has(source.name)).map(starting)
+    return {
+      connectWanted: wanted.some(
+        ({ source }) => isByConnect(source) && (topic?.intentOf(source.name) ?? 'running') !== 'deleted',
+      ),
+      leader: topic?.isLeader() ?? null,
+      sources: [...told.values(), ...missing].sort((a, b) => (a.source < b.source ? -1 : 1)),
+    }
+  }
+
+  function starting({ source, uses, problems }: DesiredSource): SourceReport {
+    return {
+      source: source.name,
+      kind: source.kind,
+      state: 'starting',
+      streams: uses.map(({ stream }) => stream),
+      problems: problems.map(problemOf),
+      connector: null,
+      tables: [],
+      lagBytes: null,
+      restarts: 0,
+      at: new Date(options.now()).toISOString(),
+    }
+  }
+
+  function joined(): SourcesTopic {
+    if (topic) return topic
+    throw new MeshError('MESH_GATEWAY_STARTING', 'the gateway has not read mesh.sources yet')
+  }
+
+  return {
+    view,
+    find: (name) => desired().find(({ source }) => source.name === name),
+    setIntent: (name, intent) => joined().putIntent(name, intent),
+    forget: (name) => joined().dropReport(name),
+    async start() {
+      next()
+    },
+    async stop() {
+      stopped = true
+      clearTimeout(timer)
+      await working
+      await topic?.stop().catch((error: unknown) => options.onTrouble(new Error(describeError(error))))
+    },
+  }
+}
+
+/** Without the figures that change by themselves. */
+function isSame(a: SourceReport, b: SourceReport): boolean {
+  const part = ({ at: _at, lagBytes: _lag, ...rest }: SourceReport): string => JSON.stringify(rest)
+  return part(a) === part(b)
+}

@@ -1,0 +1,109 @@
+import type { ConnectSource, PostgresSource } from '@mesh/shared/core/source'
+import { describe, expect, it } from 'vitest'
+import {
+  connectorName,
+  connectText,
+  databaseName,
+  postgresConfig,
+  rawConnectorConfig,
+} from '../../../../src/core/sources/connector-config.ts'
+import type { SourceUse } from '../../../../src/core/sources/source-types.ts'
+
+const SHOP: PostgresSource = {
+  name: 'shop-eu',
+  description: '',
+  owner: '',
+  kind: 'postgres',
+  host: 'env:SHOP_HOST',
+  port: '5432',
+  database: 'shop',
+  user: 'mesh',
+  password: 'file:/run/secrets/shop',
+  ssl: 'prefer',
+  publication: 'managed',
+  signalSchema: 'mesh',
+  snapshot: 'initial',
+  heartbeatMs: 10_000,
+}
+const cdc = (stream: string, table: string): SourceUse => ({
+  stream,
+  rawTopic: `raw.${stream}.v1`,
+  ingest: { kind: 'cdc', source: 'shop-eu', table },
+})
+
+describe('the PostgreSQL connector of a source', () => {
+  const config = postgresConfig(SHOP, [cdc('orders', 'public.orders'), cdc('lines', 'public.Order$Lines')])
+
+  it('has a slot and a publication of its own, which the mesh makes', () => {
+    expect([connectorName(SHOP.name), databaseName(SHOP.name)]).toEqual(['mesh-shop-eu', 'mesh_shop_eu'])
+    expect(config).toMatchObject({
+      'slot.name': 'mesh_shop_eu',
+      'publication.name': 'mesh_shop_eu',
+      'publication.autocreate.mode': 'disabled',
+      'plugin.name': 'pgoutput',
+      'offset.mismatch.strategy': 'trust_offset',
+      'exactly.once.support': 'required',
+      'tombstones.on.delete': 'false',
+      'provide.transaction.metadata': 'false',
+    })
+  })
+
+  it('holds no secret, only references that the worker reads', () => {
+    expect(config['database.hostname']).toBe('${env:SHOP_HOST}')
+    expect(config['database.password']).toBe('${dir:/run/secrets:shop}')
+    expect(connectText('file:/secret')).toBe('${dir:/:secret}')
+  })
+
+  it('sends each table to its stream, by patterns that match only its name', () => {
+    expect(config['table.include.list']).toBe('public\\.orders,public\\.Order\\$Lines')
+    const routes = Object.entries(config).flatMap(([key, value]) => {
+      const name = /^transforms\.(\w+)\.regex$/.exec(key)?.[1]
+      return name === undefined
+        ? []
+        : [[new RegExp(`^(?:${value})$`), config[`transforms.${name}.replacement`]] as const]
+    })
+    const routed = (topic: string): (string | undefined)[] =>
+      routes.filter(([pattern]) => pattern.test(topic)).map(([, to]) => to)
+    expect(routed('shop-eu.public.orders')).toEqual(['raw.orders.v1'])
+    expect(routed('shop-eu.public.Order$Lines')).toEqual(['raw.lines.v1'])
+    expect(routed('shop-eu.public-orders')).toEqual([])
+    expect(routed('shop-eu.message')).toEqual(['mesh.markers.shop-eu'])
+  })
+})
+
+describe('any other connector', () => {
+  const source: ConnectSource = {
+    name: 'files',
+    description: '',
+    owner: '',
+    kind: 'connect',
+    config: {
+      'connector.class': 'org.example.Files',
+      'api.key': 'env:FILES_KEY',
+      transforms: 'mask',
+      'transforms.mask.type': 'org.example.Mask',
+      'value.converter.schemas.enable': 'true',
+    },
+  }
+  const use = (stream: string, topic: string | null): SourceUse => ({
+    stream,
+    rawTopic: `raw.${stream}.v1`,
+    ingest: { kind: 'connect', source: 'files', topic },
+  })
+
+  it('keeps its own settings and transforms, and is led into the raw topics behind them', () => {
+    const config = rawConnectorConfig(source, [use('a', 'files.a'), use('b', 'files.b')])
+    expect(config).toMatchObject({
+      'connector.class': 'org.example.Files',
+      'api.key': '${env:FILES_KEY}',
+      'value.converter.schemas.enable': 'true',
+      transforms: 'mask,meshKey,mesh0,mesh1',
+      'transforms.mesh0.regex': 'files\\.a',
+      'transforms.mesh1.replacement': 'raw.b.v1',
+    })
+  })
+
+  it('may send all that it writes to one stream', () => {
+    expect(rawConnectorConfig(source, [use('all', null)])['transforms.mesh0.regex']).toBe('.*')
+  })
+})
