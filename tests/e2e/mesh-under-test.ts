@@ -11,10 +11,11 @@ import { openObjectStore } from '@mesh/shared/lake/open-object-store'
 import type { GatewayAddress } from '../../packages/cli/src/gateway-client.ts'
 import { callJson } from '../../packages/cli/src/http-json.ts'
 import { firstApiKey, withLocalSecrets } from '../../packages/cli/src/stack/secrets.ts'
-import { type Stack, startStack } from '../../packages/cli/src/stack/stack.ts'
+import { type ExtraServer, type Stack, startStack } from '../../packages/cli/src/stack/stack.ts'
 import { applyStreams } from '../../packages/cli/src/streams/apply.ts'
 import { waitForGateway } from '../../packages/cli/src/streams/wait-for-gateway.ts'
 import type { StreamSummary } from '../../packages/cli/src/verify/books.ts'
+import { firstUndecided } from '../../packages/cli/src/verify/undecided.ts'
 import { overall, verifyStream } from '../../packages/cli/src/verify/verify.ts'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
 
@@ -39,13 +40,30 @@ export type MeshUnderTest = {
   stop(): Promise<void>
 }
 
-export async function startMesh(cacheDir: string): Promise<MeshUnderTest> {
+export type MeshOptions = {
+  /** Folders with `streams/` and `sources/`, copied into the project. Default: the repository's own streams. */
+  readonly project?: string
+  readonly extras?: readonly ExtraServer[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export async function startMesh(cacheDir: string, options: MeshOptions = {}): Promise<MeshUnderTest> {
   const projectDir = mkdtempSync(join(tmpdir(), 'mesh-e2e-'))
   const stateDir = join(projectDir, '.mesh')
   mkdirSync(stateDir)
-  cpSync(join(ROOT, 'streams'), join(projectDir, 'streams'), { recursive: true })
-  const env = withLocalSecrets(stateDir, process.env)
-  const stack = await startStack({ stateDir, cacheDir, codeDir: ROOT, env, ports: 'free', archives: false })
+  for (const folder of options.project ? ['streams', 'sources'] : ['streams']) {
+    cpSync(join(options.project ?? ROOT, folder), join(projectDir, folder), { recursive: true })
+  }
+  const env = withLocalSecrets(stateDir, { ...process.env, ...options.env })
+  const stack = await startStack({
+    stateDir,
+    cacheDir,
+    codeDir: ROOT,
+    env,
+    ports: 'free',
+    archives: false,
+    extras: options.extras,
+  })
   const { addresses } = stack
   const kafka = connectKafka({ brokers: addresses.kafkaBrokers.split(','), clientId: 'e2e' })
   const store = openObjectStore({ url: addresses.lakeUrl })
@@ -105,15 +123,7 @@ export async function startMesh(cacheDir: string): Promise<MeshUnderTest> {
 
 /** The enricher has decided everything that is in raw. */
 async function caughtUp(kafka: KafkaPort, states: readonly StreamVersions[]): Promise<boolean> {
-  for (const state of states) {
-    const committed = await kafka.admin.committed(
-      `mesh.enricher.refined.${state.stream}.v${state.live}`,
-      `raw.${state.stream}.v1`,
-    )
-    for (const { partition, highWatermark } of await kafka.admin.offsets(`raw.${state.stream}.v1`)) {
-      if (highWatermark > 0 && (committed.get(partition)?.offset ?? 0) < highWatermark) return false
-    }
-  }
+  for (const state of states) if ((await firstUndecided(kafka, state)) !== null) return false
   return true
 }
 

@@ -1,7 +1,7 @@
-import { enricherGroup, rawTopic } from '@mesh/shared/core/topics'
 import type { MeshAccess } from '../mesh-access.ts'
 import { waitFor } from '../wait-for.ts'
 import type { StreamSummary } from './books.ts'
+import { firstUndecided } from './undecided.ts'
 import { overall, verifyMesh } from './verify.ts'
 
 /** Waits for the enrichers to decide all of raw and for the sinks to reach them, then returns the books, closed or open. */
@@ -29,13 +29,9 @@ export async function closedBooks(mesh: MeshAccess, timeoutMs: number): Promise<
 }
 
 async function firstBehind(mesh: MeshAccess): Promise<string> {
-  const { admin } = mesh.kafka()
-  for (const { stream, live } of await mesh.streams()) {
-    const committed = await admin.committed(enricherGroup(stream, live), rawTopic(stream))
-    for (const { partition, highWatermark } of await admin.offsets(rawTopic(stream))) {
-      const at = committed.get(partition)?.offset ?? 0
-      if (at < highWatermark) return `${stream}/${partition} is at ${at} of ${highWatermark}`
-    }
+  for (const state of await mesh.streams()) {
+    const behind = await firstUndecided(mesh.kafka(), state)
+    if (behind !== null) return behind
   }
   return ''
 }

@@ -42,6 +42,7 @@ export type CursorRule =
   | {
       readonly kind: 'time'
       readonly at: string
+      /** Of the parameter; events are read whatever their form. */
       readonly format: TimeFormat
       /** RFC 3339: where the first run begins; null = without a lower bound. */
       readonly start: string | null
@@ -58,7 +59,8 @@ export type PageRule =
   | { readonly kind: 'token'; readonly at: string; readonly hasMore: string | null }
   /** `at` null = the Link header's `rel="next"`. */
   | { readonly kind: 'link'; readonly at: string | null }
-  | { readonly kind: 'offset' }
+  /** `first`: what the first record, or page, is called. */
+  | { readonly kind: 'offset'; readonly first: number }
   | { readonly kind: 'number'; readonly first: number }
 
 /** Names that a template may hold in `{{ }}`. */

@@ -128,7 +128,7 @@ function buildPages(raw: NonNullable<RawPoll['pages']>): PageRule {
     case 'link':
       return { kind: 'link', at: raw.at ?? null }
     case 'offset':
-      return { kind: 'offset' }
+      return { kind: 'offset', first: raw.first ?? 0 }
     case 'number':
       return { kind: 'number', first: raw.first ?? 1 }
   }
@@ -197,7 +197,9 @@ function checkPages(raw: RawPoll, report: Report): void {
   const { kind } = pages
   if ((kind === 'token' || kind === 'connection') && pages.at === undefined) report(['pages'], `${kind} needs \`at\``)
   if (pages.hasMore !== undefined && kind !== 'token') report(['pages', 'hasMore'], '`hasMore` belongs to kind token')
-  if (pages.first !== undefined && kind !== 'number') report(['pages', 'first'], '`first` belongs to kind number')
+  if (pages.first !== undefined && kind !== 'number' && kind !== 'offset') {
+    report(['pages', 'first'], '`first` belongs to kind number or offset')
+  }
   const name = { token: 'page', connection: 'page', offset: 'offset', number: 'number', link: null }[kind]
   if (name !== null && !uses(raw, name as TemplateName)) {
     report(['pages'], `pages have no effect: {{${name}}} stands nowhere in the request`)

@@ -54,7 +54,7 @@ export async function startGateway(env: Record<string, string>): Promise<Gateway
           const reply = await fetch(`${url}/readyz`).catch(() => null)
           if (reply?.status !== 200) throw new Error(`not ready: ${(await reply?.text()) ?? 'no answer'} ${output}`)
         },
-        { timeout: 30_000, interval: 50 },
+        { timeout: 120_000, interval: 100 },
       )
     },
   }
@@ -68,11 +68,24 @@ export type PublishedStream = { readonly topic: string; readonly bundle: string 
 export async function publishStream(
   kafka: KafkaPort,
   producer: Producer,
-  options: { name: string; lakeUrl: string; partitions: number; yaml: string; epoch?: number },
+  options: {
+    name: string
+    lakeUrl: string
+    partitions: number
+    yaml: string
+    epoch?: number
+    /** sources/<name>.yaml: name → text. */
+    sources?: Readonly<Record<string, string>>
+  },
 ): Promise<PublishedStream> {
   const { name, partitions } = options
-  const folder = join(await mkdtemp(join(tmpdir(), 'mesh-streams-')), name)
-  await mkdir(folder)
+  const project = await mkdtemp(join(tmpdir(), 'mesh-streams-'))
+  const folder = join(project, 'streams', name)
+  await mkdir(folder, { recursive: true })
+  await mkdir(join(project, 'sources'))
+  for (const [source, text] of Object.entries(options.sources ?? {})) {
+    await writeFile(join(project, 'sources', `${source}.yaml`), text)
+  }
   const head = `name: ${name}\ndescription: Events of ${name}\nowner: team@example.com\n`
   const tail = `raw: { partitions: ${partitions}, retention: 7d }\nrefine: { schema: refined.avsc }\nlake: { bronze: { format: parquet }, silver: { format: parquet } }\nwarehouse: { table: ${name.replaceAll('-', '_').toUpperCase()}, mode: append }\n`
   await writeFile(join(folder, 'stream.yaml'), head + options.yaml + tail)

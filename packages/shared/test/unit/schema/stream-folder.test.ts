@@ -197,10 +197,7 @@ warehouse: { table: orders }
 
 describe('an option that is not built', () => {
   it.each([
-    ['ingest: [{ kind: poll, source: usgs, path: /feed }]', 'ingest kind poll'],
-    ['ingest: [{ kind: redis-stream, source: cache, stream: clicks }]', 'ingest kind redis-stream'],
-    ['ingest: [{ kind: redis-keyspace, source: cache, pattern: "user:*" }]', 'ingest kind redis-keyspace'],
-    ['ingest: [{ kind: kafka, source: old, topic: clicks }]', 'ingest kind kafka'],
+    ['ingest: [{ kind: stream, from: stripe }]', 'ingest kind stream'],
     ["ingest: [{ kind: stream, from: stripe, where: { type: 'invoice.*' } }]", 'ingest kind stream'],
     [
       'ingest: [{ kind: webhook, provider: standard-webhooks, secrets: [env:A] }]',

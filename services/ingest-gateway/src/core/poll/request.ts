@@ -38,7 +38,7 @@ function valuesOf(spec: PollSpec, state: PollState, run: PollRun): TemplateValue
     since: spec.cursor?.kind === 'offset' ? run.page.offset : shown(run.from),
     until: shown(run.until),
     page: run.page.token,
-    offset: run.page.offset,
+    offset: run.page.offset + (spec.pages?.kind === 'offset' ? spec.pages.first : 0),
     number: run.page.number,
     size: state.size,
   }

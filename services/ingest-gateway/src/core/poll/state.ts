@@ -110,7 +110,7 @@ export function cursorValue(cursor: CursorRule, value: unknown): string {
   if (cursor.kind === 'id' && (typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint')) {
     return String(value)
   }
-  const ms = cursor.kind === 'time' ? epochMs(value, cursor.format) : null
+  const ms = cursor.kind === 'time' ? epochMs(value) : null
   if (ms === null) throw new MeshError('MESH_POLL_CURSOR', `an event has no readable ${cursor.kind} for the cursor`)
   return formatInstant(ms)
 }
@@ -133,11 +133,14 @@ export function formatTime(time: string, format: TimeFormat): string | number {
   return format === 'rfc3339' ? formatInstant(ms) : format === 'epoch-s' ? Math.floor(ms / 1000) : ms
 }
 
-function epochMs(value: unknown, format: TimeFormat): number | null {
-  if (format === 'epoch-s' || format === 'epoch-ms') {
-    const number =
-      typeof value === 'number' || typeof value === 'bigint' || /^\d+$/.test(String(value)) ? Number(value) : Number.NaN
-    const ms = Math.floor(format === 'epoch-s' ? number * 1000 : number)
+// Seconds reach this far (year 5138); larger numbers are milliseconds.
+const MAX_SECONDS = 1e11
+
+/** Numbers are epoch seconds or milliseconds by their size, texts RFC 3339 or a date. */
+function epochMs(value: unknown): number | null {
+  if (typeof value === 'number' || typeof value === 'bigint' || /^\d+(?:\.\d+)?$/.test(String(value))) {
+    const number = Number(value)
+    const ms = Math.floor(Math.abs(number) < MAX_SECONDS ? number * 1000 : number)
     return Number.isSafeInteger(ms) && Math.abs(ms) < 8.64e15 ? ms : null
   }
   if (typeof value !== 'string') return null
