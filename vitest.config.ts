@@ -10,7 +10,12 @@ const config: ViteUserConfig = defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['packages/*/test/unit/**/*.test.ts', 'services/*/test/unit/**/*.test.ts', 'streams/*/*.test.ts'],
+          include: [
+            'packages/*/test/unit/**/*.test.ts',
+            'services/*/test/unit/**/*.test.ts',
+            'streams/*/*.test.ts',
+            'demo/*/streams/*/*.test.ts',
+          ],
           sequence: { groupOrder: 0 },
         },
       },

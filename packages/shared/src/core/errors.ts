@@ -329,6 +329,10 @@ export const ERRORS = {
     status: 502,
     hint: 'Its offsets mean other records, so nothing is read. To read it from its start, write a null value for its keys to mesh.cursors.',
   },
+  MESH_STACK_REDIS_MISSING: {
+    status: 500,
+    hint: 'Install Redis 7 or newer (e.g. `apt install redis-server`, `brew install redis`).',
+  },
   MESH_INTERNAL: { status: 500, hint: 'This is a defect; the log has the cause.' },
 } as const
 
