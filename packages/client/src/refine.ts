@@ -19,6 +19,24 @@ export type RefineContext = {
   readonly joins: Readonly<Record<string, Record<string, unknown> | null>>
 }
 
+/** What happened to a row: created, updated, deleted, read by a snapshot; its table truncated; a logical message. */
+export type ChangeOp = 'c' | 'u' | 'd' | 'r' | 't' | 'm'
+
+/** The event of a stream of kind cdc: one change of one row, as Debezium reports it. */
+export type Change<Row = Record<string, unknown>> = {
+  readonly op: ChangeOp
+  /** The row before; null for a new row, and where the database does not log it. May hold the key alone (replica identity). */
+  readonly before: Row | null
+  /** The row after; null for a delete. */
+  readonly after: Row | null
+  /** Debezium's `source` block: server, table, position, time of the change (`ts_ms`). */
+  readonly source: Readonly<Record<string, unknown>>
+  /** op `m`: prefix and content. */
+  readonly message?: Readonly<Record<string, unknown>>
+  /** MongoDB: the changed and removed fields of an update. */
+  readonly updateDescription?: Readonly<Record<string, unknown>>
+}
+
 export type Output<R> = { readonly record: R; readonly subKey?: string }
 
 export type Outcome<R> =
