@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RefineContext } from '@mesh/client/refine'
 import { describe, expect, it } from 'vitest'
+import type { RawAirport } from './generated.ts'
 import { refine } from './refine.ts'
-import type { RawAirport } from './types.ts'
 
 const sample = JSON.parse(readFileSync(join(import.meta.dirname, 'samples/airport.json'), 'utf8')) as RawAirport
 const context = { joins: {} } as unknown as RefineContext

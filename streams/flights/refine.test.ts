@@ -2,14 +2,15 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RefineContext } from '@mesh/client/refine'
 import { describe, expect, it } from 'vitest'
+import type { Joins, RawFlight } from './generated.ts'
 import { refine } from './refine.ts'
-import type { RawFlight } from './types.ts'
 
 const sample = JSON.parse(readFileSync(join(import.meta.dirname, 'samples/flight.json'), 'utf8')) as RawFlight
-const joined = (joins: RefineContext['joins']): RefineContext => ({ joins }) as RefineContext
+const joined = (joins: Joins): RefineContext<Joins> => ({ joins }) as RefineContext<Joins>
+const place = { name: '', country: 'USA', latitude: 0, longitude: 0 }
 const airports = joined({
-  origin: { iata: 'DTW', city: 'Detroit', state: 'MI' },
-  destination: { iata: 'LAS', city: 'Las Vegas', state: 'NV' },
+  origin: { ...place, iata: 'DTW', city: 'Detroit', state: 'MI' },
+  destination: { ...place, iata: 'LAS', city: 'Las Vegas', state: 'NV' },
 })
 
 describe('flights', () => {

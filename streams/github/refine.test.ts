@@ -4,17 +4,17 @@ import { join } from 'node:path'
 import type { Outcome, RefineContext } from '@mesh/client/refine'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { describe, expect, it } from 'vitest'
+import type { Activity, RawActivity } from './generated.ts'
 import { refine } from './refine.ts'
-import type { Activity, GithubEvent } from './types.ts'
 
 const file = (name: string): string => readFileSync(join(import.meta.dirname, name), 'utf8')
-const star = JSON.parse(file('samples/star.json')) as GithubEvent
+const star = JSON.parse(file('samples/star.json')) as RawActivity
 const deliveries = createRequire(import.meta.url)('@octokit/webhooks-examples') as {
   readonly name: string
-  readonly examples: readonly GithubEvent[]
+  readonly examples: readonly RawActivity[]
 }[]
 
-function refined(event: string | null, body: GithubEvent): Outcome<Activity> {
+function refined(event: string | null, body: RawActivity): Outcome<Activity> {
   const record = {
     key: null,
     headers: event === null ? {} : { 'x-github-event': event },
@@ -26,13 +26,13 @@ function refined(event: string | null, body: GithubEvent): Outcome<Activity> {
   return refine(body, { record, joins: {} } satisfies RefineContext)
 }
 
-function activity(event: string, body: GithubEvent): Activity {
+function activity(event: string, body: RawActivity): Activity {
   const outcome = refined(event, body)
   if (outcome.kind !== 'ok') throw new Error(`${event} gave ${outcome.kind}`)
   return outcome.outputs[0]!.record
 }
 
-const example = (name: string): GithubEvent => deliveries.find((delivery) => delivery.name === name)!.examples[0]!
+const example = (name: string): RawActivity => deliveries.find((delivery) => delivery.name === name)!.examples[0]!
 
 describe('github', () => {
   it('makes every known webhook body an activity that the schema holds, whole', async () => {

@@ -12,6 +12,7 @@ import { STACK_OPTIONS, stackOptionsOf } from '../stack-options.ts'
 import { createSteps, type Steps } from '../steps.ts'
 import { applyStreams } from '../streams/apply.ts'
 import { waitForGateway } from '../streams/wait-for-gateway.ts'
+import { noteStaleTypes } from '../types/stream-types.ts'
 
 const DEFAULT_FLIGHTS = 5000
 
@@ -71,6 +72,7 @@ async function demonstrate(
   context: CommandContext,
   { stack, mesh, env, flights, steps }: Demonstration,
 ): Promise<boolean> {
+  await noteStaleTypes(context)
   const applied = await applyStreams({
     projectRoot: context.projectDir(),
     store: mesh.store,
