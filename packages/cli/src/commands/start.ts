@@ -73,11 +73,16 @@ async function demonstrate(
   { stack, mesh, env, flights, steps }: Demonstration,
 ): Promise<boolean> {
   await noteStaleTypes(context)
-  const applied = await applyStreams({
-    projectRoot: context.projectDir(),
-    store: mesh.store,
-    replayerUrl: mesh.replayerUrl,
-  })
+  let refusals = 0
+  const applied = await applyStreams(
+    { projectRoot: context.projectDir(), store: mesh.store, replayerUrl: mesh.replayerUrl },
+    {
+      onRefused(stream, error) {
+        refusals++
+        steps.note(`${stream} is refused and stays as it runs: ${error.message} [${error.code}]`)
+      },
+    },
+  )
   await waitForGateway(
     mesh.gateway.url,
     applied.map((answer) => answer.stream),
@@ -93,7 +98,7 @@ async function demonstrate(
     onStep: steps.note,
   })
   context.print(context.json ? JSON.stringify(result, null, 2) : renderReport(result, stack.addresses))
-  return result.complete
+  return result.complete && refusals === 0
 }
 
 /** A stack that ends by itself ends the demonstration too, with its reason. */

@@ -38,16 +38,23 @@ async function check(context: CommandContext, only: readonly string[]): Promise<
 async function apply(context: CommandContext, only: readonly string[]): Promise<number> {
   await noteStaleTypes(context, only)
   return withMesh(context, async (mesh) => {
-    const answers = await applyStreams(
+    const refused: { stream: string; code: string; message: string; hint: string }[] = []
+    const applied = await applyStreams(
       { projectRoot: context.projectDir(), store: mesh.store, replayerUrl: mesh.replayerUrl, only },
-      (stream, answer) => {
-        const what = answer.changed ? `bound bundle ${answer.bundle.slice(0, 12)} to v${answer.version}` : 'unchanged'
-        if (!context.json)
-          context.print(`${stream}: ${what}${answer.createdTopics.map((topic) => `\n  created ${topic}`).join('')}`)
+      {
+        onApplied(stream, answer) {
+          const what = answer.changed ? `bound bundle ${answer.bundle.slice(0, 12)} to v${answer.version}` : 'unchanged'
+          if (!context.json)
+            context.print(`${stream}: ${what}${answer.createdTopics.map((topic) => `\n  created ${topic}`).join('')}`)
+        },
+        onRefused(stream, { code, message, hint }) {
+          refused.push({ stream, code, message, hint })
+          if (!context.json) context.print(renderRefusal(stream, { code, message, hint }))
+        },
       },
     )
-    if (context.json) context.print(JSON.stringify(answers, null, 2))
-    return 0
+    if (context.json) context.print(JSON.stringify({ applied, refused }, null, 2))
+    return refused.length > 0 ? 1 : 0
   })
 }
 
@@ -96,7 +103,16 @@ function renderPlan(plan: PlanResponse): string {
   if (plan.action === 'create')
     lines.push(`  register schema ${plan.schema.subject}`, ...plan.tables.map((table) => `  table ${table}`))
   for (const change of plan.changes) lines.push(`  changes ${change}`)
-  for (const reason of plan.schema.reasons) lines.push(`  schema: ${reason}`)
+  for (const change of plan.schema.changes) lines.push(`  schema: ${change}`)
   for (const problem of plan.problems) lines.push(`  refused: ${problem.message} [${problem.code}]`)
+  if (!plan.schema.compatible)
+    lines.push(`  way out: \`mesh replay ${plan.stream} --new-code\` builds a new version with the new schema`)
   return lines.join('\n')
+}
+
+function renderRefusal(
+  stream: string,
+  { code, message, hint }: { code: string; message: string; hint: string },
+): string {
+  return `${stream}: refused, what runs goes on as it is\n  ${message} [${code}]\n  ${hint}`
 }

@@ -21,7 +21,7 @@ export const ERRORS = {
   },
   MESH_SCHEMA_INCOMPATIBLE: {
     status: 409,
-    hint: 'Make the change backward compatible (a new field needs a default) or start a new version with `mesh replay`.',
+    hint: 'Make the change backward compatible (a new field needs a default), or build a new version: `mesh replay <stream> --new-code`.',
   },
   MESH_SCHEMA_UNKNOWN: {
     status: 500,
@@ -39,7 +39,7 @@ export const ERRORS = {
   },
   MESH_STREAM_NEEDS_REPLAY: {
     status: 409,
-    hint: 'A live version keeps this value: build a new version with `mesh replay`, or keep the old value.',
+    hint: 'A live version keeps this value: build a new version with `mesh replay <stream> --new-code`, or keep the old value.',
   },
   MESH_STREAM_NO_INGEST: {
     status: 404,
