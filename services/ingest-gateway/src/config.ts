@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { MeshError } from '@mesh/shared/core/errors'
-import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG } from '@mesh/shared/runtime/config'
+import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG, OUTBOUND_CONFIG } from '@mesh/shared/runtime/config'
 import { EVENT_OVERHEAD_BYTES } from './core/admission.ts'
 
 export const CONFIG_PREFIX = 'MESH_INGEST_GATEWAY_'
@@ -94,9 +94,10 @@ const OWN_CONFIG = {
   },
 } as const
 
-export const CONFIG: typeof COMMON_CONFIG & typeof LAKE_CONFIG & typeof OWN_CONFIG = {
+export const CONFIG: typeof COMMON_CONFIG & typeof LAKE_CONFIG & typeof OUTBOUND_CONFIG & typeof OWN_CONFIG = {
   ...COMMON_CONFIG,
   ...LAKE_CONFIG,
+  ...OUTBOUND_CONFIG,
   ...OWN_CONFIG,
 }
 
@@ -119,6 +120,17 @@ export function checkConfig(
       'MESH_INGEST_GATEWAY_MAX_EVENT_BYTES must not be above MESH_INGEST_GATEWAY_MAX_BODY_BYTES',
     )
   }
+}
+
+/** @throws MeshError MESH_CONFIG_INVALID */
+export function readPorts({ outboundPorts }: Pick<Config, 'outboundPorts'>): number[] {
+  return outboundPorts.map((text) => {
+    const port = Number(text)
+    if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+      throw new MeshError('MESH_CONFIG_INVALID', `MESH_OUTBOUND_PORTS=${text}: expected ports from 1 to 65535`)
+    }
+    return port
+  })
 }
 
 /** The text of `env:NAME` or `file:/path`, without a line feed at its end; null where there is nothing (an empty text is nothing). */

@@ -14,6 +14,7 @@ import { createConnectSources } from './connect-sources.ts'
 import { createAdmission } from './core/admission.ts'
 import { readApiKeys } from './core/api-keys.ts'
 import { gatewayReadiness } from './core/readiness.ts'
+import { createPulledSources } from './pulled-sources.ts'
 import { createIngestGateway } from './service.ts'
 import { createGatewayTelemetry } from './telemetry.ts'
 
@@ -29,13 +30,20 @@ await runService({
     const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-ingest-gateway' })
     const directory = createStreamDirectory({
       getBundle: (hash) => getBundle(store, hash),
-      onLoaded: telemetry.streamLoaded,
+      onLoaded(stream, bundle) {
+        telemetry.streamLoaded(stream, bundle)
+        pulled.refresh()
+      },
       onFailing: telemetry.streamFailing,
       retryMs: 2000,
     })
+    const pulled = createPulledSources({ config, kafka, directory, telemetry, fatal })
     const link = createKafkaLink({
       kafka,
-      onVersions: directory.update,
+      async onVersions(all) {
+        await directory.update(all)
+        pulled.refresh()
+      },
       onLost: telemetry.kafkaLost,
       onBack: telemetry.kafkaBack,
       onFatal: fatal,
@@ -57,11 +65,15 @@ await runService({
       port: config.httpPort,
       telemetry: metrics,
       logger,
-      readiness: () => gatewayReadiness(link.state(), directory.state(), connectors.view().sources),
+      readiness: () =>
+        gatewayReadiness(link.state(), directory.state(), {
+          sources: pulled.status(),
+          connectors: connectors.view().sources,
+        }),
       routes: gatewayRoutes({ gateway, directory, config, more: routes }),
     })
     const closing = { start: async () => {}, stop: () => kafka.close() }
     // HTTP stops first and drains; then nothing is being written.
-    return [closing, { start: async () => {}, stop: directory.stop }, link, connectors, audits, http]
+    return [closing, { start: async () => {}, stop: directory.stop }, link, connectors, audits, pulled, http]
   },
 })

@@ -1,6 +1,7 @@
 import type { MeshError } from '@mesh/shared/core/errors'
 import { errorFields, type Logger } from '@mesh/shared/runtime/logger'
 import type { Telemetry } from '@mesh/shared/runtime/telemetry'
+import type { StatusHooks } from './core/source-status.ts'
 import type { AuditReport, SourceReport } from './core/sources/source-types.ts'
 
 /** Everything the gateway tells about itself. Labels: stream names of `mesh.versions`, configured principals, error codes. */
@@ -17,6 +18,10 @@ export type GatewayTelemetry = {
   readonly kafkaBack: () => void
   readonly streamLoaded: (stream: string, bundle: string) => void
   readonly streamFailing: (stream: string, error: unknown) => void
+  /** `source` is the name that /readyz gives it, here and below. */
+  readonly sourceHooks: (source: string, stream: string) => StatusHooks
+  /** Entries that the source threw away before they were read. */
+  readonly sourceLost: (source: string, stream: string, entries: number) => void
   readonly sourceAction: (source: string, action: string) => void
   readonly sourceReported: (report: SourceReport) => void
   readonly sourcesTrouble: (error: unknown) => void
@@ -50,6 +55,15 @@ export function createGatewayTelemetry(
   meter
     .createObservableGauge('mesh_ingest_in_flight_bytes', { description: 'Bytes held for requests under way.' })
     .addCallback((result) => result.observe(inFlightBytes()))
+  const pulled = meter.createCounter('mesh_source_records_total', {
+    description: 'Records written from sources that the gateway pulls.',
+  })
+  const failures = meter.createCounter('mesh_source_failures_total', {
+    description: 'Times that a source began to fail, by error code.',
+  })
+  const lost = meter.createCounter('mesh_source_lost_total', {
+    description: 'Entries that a source threw away before they were read.',
+  })
   const actions = meter.createCounter('mesh_ingest_source_actions_total', {
     description: 'What was done to connectors: put, pause, resume, restart, stop.',
   })
@@ -67,6 +81,18 @@ export function createGatewayTelemetry(
     kafkaLost: (error) => logger.error(errorFields(error), 'Kafka cannot be reached; requests get 503'),
     kafkaBack: () => logger.warn({}, 'Kafka can be reached again'),
     streamLoaded: (stream, bundle) => logger.info({ stream, bundle }, 'stream is served'),
+    sourceHooks: (source, stream) => ({
+      onWritten: (records) => pulled.add(records, { source, stream }),
+      onFailing(error) {
+        failures.add(1, { source, stream, code: error.code })
+        logger.error({ ...errorFields(error), source, stream }, 'source fails; it is tried again')
+      },
+      onBack: () => logger.warn({ source, stream }, 'source is read again; nothing of it is lost'),
+    }),
+    sourceLost(source, stream, entries) {
+      lost.add(entries, { source, stream })
+      logger.error({ source, stream, entries }, 'the source threw entries away before they were read')
+    },
     streamFailing: (stream, error) =>
       logger.error({ ...errorFields(error), stream }, 'stream cannot be loaded; it is tried again'),
     sourceAction: (source, action) => {

@@ -1,3 +1,5 @@
+import type { PollRule } from './poll-rule.ts'
+
 /** A stream's contract after loading: defaults filled in, every option understood. Services read this from a bundle. */
 export type IngestEvents = { readonly kind: 'events'; readonly auth: 'api-key' | 'none' }
 export type IngestWebhook = {
@@ -9,17 +11,32 @@ export type IngestWebhook = {
 export type IngestCdc = { readonly kind: 'cdc'; readonly source: string; readonly table: string }
 /** What a connector writes; `topic` is the connector's own name for it, null = all that it writes. No other ingest beside it. */
 export type IngestConnect = { readonly kind: 'connect'; readonly source: string; readonly topic: string | null }
-export type IngestRedisStream = { readonly kind: 'redis-stream'; readonly source: string; readonly stream: string }
-export type IngestRedisKeyspace = { readonly kind: 'redis-keyspace'; readonly source: string; readonly pattern: string }
-export type IngestPoll = {
-  readonly kind: 'poll'
+export type IngestRedisStream = {
+  readonly kind: 'redis-stream'
   readonly source: string
-  readonly path: string
-  readonly everyMs: number
-  readonly items: string | null
-  readonly cursor: Readonly<Record<string, unknown>> | null
+  readonly stream: string
+  /** The entry's field whose text is the event, as it is; null = all fields as one object of texts. */
+  readonly field: string | null
+  /** Where a stream that was never read begins. */
+  readonly from: 'start' | 'end'
 }
-export type IngestKafka = { readonly kind: 'kafka'; readonly source: string; readonly topic: string }
+export type IngestRedisKeyspace = {
+  readonly kind: 'redis-keyspace'
+  readonly source: string
+  readonly pattern: string
+  /** All keys are read and compared this often. */
+  readonly reconcileMs: number
+  readonly maxKeys: number
+}
+export type IngestPoll = { readonly kind: 'poll'; readonly source: string } & PollRule
+export type IngestKafka = {
+  readonly kind: 'kafka'
+  readonly source: string
+  readonly topic: string
+  /** json: values as they are. registry: Confluent framing, decoded to JSON. bytes: `{"bytes": <base64>}`. */
+  readonly format: 'json' | 'registry' | 'bytes'
+  readonly from: 'start' | 'end'
+}
 /** Pushed to the door, or pulled from a source. */
 export type IngestPull = IngestCdc | IngestConnect | IngestRedisStream | IngestRedisKeyspace | IngestPoll | IngestKafka
 export type Ingest = IngestEvents | IngestWebhook | IngestPull

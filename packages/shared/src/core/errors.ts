@@ -153,6 +153,10 @@ export const ERRORS = {
     status: 500,
     hint: 'Retention passed the position, or the topic was truncated. Declare the hole or rebuild from the lake.',
   },
+  MESH_KAFKA_FENCED: {
+    status: 500,
+    hint: 'Another process owns this partition, or a transaction outlived its timeout: restart, it begins from the last commit.',
+  },
   MESH_KAFKA_CLIENT_UNSAFE: {
     status: 500,
     hint: 'The Kafka client is not the version whose defects are closed: install the pinned one.',
@@ -270,6 +274,81 @@ export const ERRORS = {
   MESH_STACK_SERVICE_UNKNOWN: { status: 400, hint: 'Check the service name; `services/` holds one folder for each.' },
   MESH_STACK_NOT_RUNNING: { status: 409, hint: 'Start it with `mesh up`.' },
   MESH_STACK_STOPPED: { status: 409, hint: 'The stack was stopped while it was starting; start it again.' },
+  MESH_HTTP_TARGET_REFUSED: {
+    status: 502,
+    hint: 'Correct the address. Where the target is meant to be reached, allow its network in MESH_OUTBOUND_ALLOWED_CIDRS or its port in MESH_OUTBOUND_PORTS.',
+  },
+  MESH_HTTP_UNREACHABLE: { status: 502, hint: 'Check that the server is up and that this machine may reach it.' },
+  MESH_HTTP_TLS: {
+    status: 502,
+    hint: "Check the server's certificate; trust a private authority with NODE_EXTRA_CA_CERTS.",
+  },
+  MESH_HTTP_TIMEOUT: { status: 504, hint: 'The server is slow: ask for less at a time or give it more time.' },
+  MESH_HTTP_TOO_LARGE: { status: 502, hint: 'Ask for smaller pages, or raise the bound that the message names.' },
+  MESH_HTTP_ENCODING: { status: 502, hint: 'The server must answer plain or as gzip, br or deflate, and whole.' },
+  MESH_HTTP_REDIRECT: { status: 502, hint: 'Name the address that the server redirects to.' },
+  MESH_POLL_AUTH: {
+    status: 502,
+    hint: 'Check the credential that the source names, and what it may read; the poll goes on by itself.',
+  },
+  MESH_POLL_RATE_LIMITED: {
+    status: 502,
+    hint: 'The poll waits as long as the server asks; poll less often if it stays.',
+  },
+  MESH_POLL_SERVER: {
+    status: 502,
+    hint: 'The server fails; the poll goes on by itself, with smaller pages where it can.',
+  },
+  MESH_POLL_STATUS: { status: 502, hint: 'Check path and parameters of the poll against the API.' },
+  MESH_POLL_NOT_JSON: {
+    status: 502,
+    hint: 'Check the address: a login page, a proxy or another API may answer there.',
+  },
+  MESH_POLL_SHAPE: {
+    status: 502,
+    hint: "Check the poll's pointers (`records`, `each`, `id`, `pages`) against an answer.",
+  },
+  MESH_POLL_ENDLESS: {
+    status: 502,
+    hint: 'Check the `pages` of the poll, or raise `pages.max` where so many are meant.',
+  },
+  MESH_POLL_CURSOR: {
+    status: 502,
+    hint: 'Check the `cursor` of the poll: what it points to and the parameter it goes into.',
+  },
+  MESH_POLL_GRAPHQL: {
+    status: 502,
+    hint: 'Correct the query, or set `partial: take` where an answer with errors is worth its data.',
+  },
+  MESH_SOURCE_EVENT: {
+    status: 422,
+    hint: 'What was read cannot become a record, and nothing of it is taken. Correct the contract or the source.',
+  },
+  MESH_SOURCE_TOO_MANY_KEYS: { status: 507, hint: 'Raise `maxKeys`, or poll without `deletes: sweep`.' },
+  MESH_REDIS_UNAVAILABLE: {
+    status: 502,
+    hint: 'Check that Redis is up and that host, port and credential of the source are right.',
+  },
+  MESH_REDIS_REFUSED: {
+    status: 502,
+    hint: 'Redis refuses the command: check version, rights of the user, and the type of the key.',
+  },
+  MESH_REDIS_NO_NOTIFICATIONS: {
+    status: 502,
+    hint: 'Switch notifications on: CONFIG SET notify-keyspace-events KEA, and in redis.conf.',
+  },
+  MESH_SOURCE_DECODE: {
+    status: 422,
+    hint: 'The bytes do not match their schema: see what wrote them; the record goes to dead letters.',
+  },
+  MESH_SOURCE_TOPIC_UNKNOWN: {
+    status: 502,
+    hint: 'Check the name of the topic and what the user of the source may read.',
+  },
+  MESH_SOURCE_TOPIC_RECREATED: {
+    status: 502,
+    hint: 'Its offsets mean other records, so nothing is read. To read it from its start, write a null value for its keys to mesh.cursors.',
+  },
   MESH_INTERNAL: { status: 500, hint: 'This is a defect; the log has the cause.' },
 } as const
 

@@ -79,6 +79,12 @@ function ndjsonLine(bytes: Uint8Array, line: number): NdjsonLine | null {
  * JSON.parse the last of two equal names wins. `bytes` is valid JSON.
  */
 export function sourceAt(bytes: Uint8Array, tokens: readonly string[]): string | null {
+  const slice = sliceAt(bytes, tokens)
+  return slice === null ? null : Buffer.from(slice.buffer, slice.byteOffset, slice.byteLength).toString('utf8')
+}
+
+/** As `sourceAt`: a view of the value's bytes. */
+export function sliceAt(bytes: Uint8Array, tokens: readonly string[]): Uint8Array | null {
   let start = skipSpace(bytes, byteOrderMark(bytes))
   let end = scanValue(bytes, start)
   for (const token of tokens) {
@@ -87,7 +93,7 @@ export function sourceAt(bytes: Uint8Array, tokens: readonly string[]): string |
     start = found[0]
     end = found[1]
   }
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8')
+  return bytes.subarray(start, end)
 }
 
 function childSpan(bytes: Uint8Array, start: number, token: string): [number, number] | null {

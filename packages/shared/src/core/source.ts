@@ -50,14 +50,23 @@ export type HttpAuth =
   | { readonly type: 'bearer'; readonly token: string }
   | { readonly type: 'basic'; readonly user: string; readonly password: string }
   | { readonly type: 'header'; readonly name: string; readonly value: string }
+  | { readonly type: 'query'; readonly name: string; readonly value: string }
+  | {
+      readonly type: 'oauth2'
+      readonly tokenUrl: string
+      readonly clientId: string
+      readonly clientSecret: string
+      readonly scope: string | null
+    }
 
 export type HttpSource = Named & {
   readonly kind: 'http'
-  readonly api: 'rest' | 'graphql'
   readonly url: string
   readonly auth: HttpAuth | null
   readonly headers: Readonly<Record<string, string>>
   readonly timeoutMs: number
+  /** Of one answer, decoded. */
+  readonly maxBytes: number
   readonly limits: { readonly requestsPerMinute: number | null; readonly concurrency: number }
 }
 
@@ -70,6 +79,8 @@ export type KafkaSource = Named & {
     readonly user: string
     readonly password: string
   } | null
+  /** Where the schemas of its records are. */
+  readonly registry: { readonly url: string; readonly user: string | null; readonly password: string | null } | null
 }
 
 export type Source = PostgresSource | MongodbSource | ConnectSource | RedisSource | HttpSource | KafkaSource

@@ -7,6 +7,8 @@ export const replayTopic = (stream: string, job: string): string => `replay.${st
 export const COMMITS_TOPIC = 'mesh.commits'
 export const VERSIONS_TOPIC = 'mesh.versions'
 export const REPLAYS_TOPIC = 'mesh.replays'
+/** Positions in what the mesh pulls, written in the transaction of the records that they speak of. */
+export const CURSORS_TOPIC = 'mesh.cursors'
 export const SOURCES_TOPIC = 'mesh.sources'
 
 export type Layer = 'refined' | 'bronze' | 'silver' | 'landing'

@@ -1,6 +1,7 @@
 import type { Contract } from '../core/contract.ts'
 import {
   COMMITS_TOPIC,
+  CURSORS_TOPIC,
   deadLetterTopic,
   REPLAYS_TOPIC,
   rawTopic,
@@ -29,6 +30,7 @@ export function meshTopics(): TopicSpec[] {
     { name: COMMITS_TOPIC, partitions: 1, config: { ...COMMON, 'cleanup.policy': 'delete', 'retention.ms': KEEP } },
     { name: VERSIONS_TOPIC, partitions: 1, config: compact },
     { name: REPLAYS_TOPIC, partitions: 1, config: compact },
+    { name: CURSORS_TOPIC, partitions: 1, config: compact },
   ]
 }
 

@@ -1,6 +1,7 @@
 import type { Ingest } from '../core/contract.ts'
 import { parseDuration } from '../core/duration.ts'
 import type { SourceKind } from '../core/source.ts'
+import { buildPoll, checkPoll, DEFAULT_MAX_KEYS, POLL_KEYS, type RawPoll } from './contract-poll.ts'
 import type { YamlPath } from './contract-yaml.ts'
 
 /** An ingest as stream.schema.json lets it through: any kind with any of the keys. */
@@ -15,11 +16,11 @@ export type RawIngest = {
   readonly topic?: string
   readonly stream?: string
   readonly pattern?: string
-  readonly path?: string
-  readonly every?: string
-  readonly items?: string
-  readonly cursor?: Readonly<Record<string, unknown>>
-}
+  readonly field?: string
+  readonly from?: 'start' | 'end'
+  readonly reconcile?: string
+  readonly format?: 'json' | 'registry' | 'bytes'
+} & RawPoll
 
 type Report = (path: YamlPath, reason: string) => void
 type Keys = {
@@ -34,13 +35,13 @@ const KINDS: Readonly<Record<Ingest['kind'], Keys>> = {
   webhook: { needs: ['provider', 'secrets'], takes: ['validate'], sources: [] },
   cdc: { needs: ['source', 'table'], takes: [], sources: ['postgres', 'mongodb'] },
   connect: { needs: ['source'], takes: ['topic'], sources: ['connect'] },
-  poll: { needs: ['source', 'path'], takes: ['every', 'items', 'cursor'], sources: ['http'] },
-  'redis-stream': { needs: ['source', 'stream'], takes: [], sources: ['redis'] },
-  'redis-keyspace': { needs: ['source', 'pattern'], takes: [], sources: ['redis'] },
-  kafka: { needs: ['source', 'topic'], takes: [], sources: ['kafka'] },
+  poll: { needs: ['source'], takes: POLL_KEYS, sources: ['http'] },
+  'redis-stream': { needs: ['source', 'stream'], takes: ['field', 'from'], sources: ['redis'] },
+  'redis-keyspace': { needs: ['source', 'pattern'], takes: ['reconcile', 'maxKeys'], sources: ['redis'] },
+  kafka: { needs: ['source', 'topic'], takes: ['format', 'from'], sources: ['kafka'] },
 }
 
-const DEFAULT_POLL_MS = 60_000
+const DEFAULT_RECONCILE_MS = 300_000
 
 /** The kinds whose record keys are the source's: such a stream has no other ingest and declares no key of its own. */
 export const isKeyedBySource = ({ kind }: { readonly kind: Ingest['kind'] }): boolean =>
@@ -61,20 +62,25 @@ export function buildIngest(raw: RawIngest): Ingest {
     case 'connect':
       return { kind: 'connect', source, topic: raw.topic ?? null }
     case 'poll':
-      return {
-        kind: 'poll',
-        source,
-        path: raw.path ?? '',
-        everyMs: (raw.every === undefined ? null : parseDuration(raw.every)) ?? DEFAULT_POLL_MS,
-        items: raw.items ?? null,
-        cursor: raw.cursor ?? null,
-      }
+      return { kind: 'poll', source, ...buildPoll(raw) }
     case 'redis-stream':
-      return { kind: 'redis-stream', source, stream: raw.stream ?? '' }
+      return {
+        kind: 'redis-stream',
+        source,
+        stream: raw.stream ?? '',
+        field: raw.field ?? null,
+        from: raw.from ?? 'start',
+      }
     case 'redis-keyspace':
-      return { kind: 'redis-keyspace', source, pattern: raw.pattern ?? '' }
+      return {
+        kind: 'redis-keyspace',
+        source,
+        pattern: raw.pattern ?? '',
+        reconcileMs: (raw.reconcile === undefined ? null : parseDuration(raw.reconcile)) ?? DEFAULT_RECONCILE_MS,
+        maxKeys: raw.maxKeys ?? DEFAULT_MAX_KEYS,
+      }
     case 'kafka':
-      return { kind: 'kafka', source, topic: raw.topic ?? '' }
+      return { kind: 'kafka', source, topic: raw.topic ?? '', format: raw.format ?? 'json', from: raw.from ?? 'start' }
   }
 }
 
@@ -83,7 +89,10 @@ export function checkIngests(
   raw: { readonly ingest: readonly RawIngest[]; readonly key?: unknown; readonly eventId?: unknown },
   report: Report,
 ): void {
-  raw.ingest.forEach((ingest, i) => checkKeys(ingest, ['ingest', i], report))
+  raw.ingest.forEach((ingest, i) => {
+    checkKeys(ingest, ['ingest', i], report)
+    if (ingest.kind === 'poll') checkPoll(ingest, raw, (path, reason) => report(['ingest', i, ...path], reason))
+  })
   if (raw.ingest.filter((ingest) => ingest.kind === 'webhook').length > 1) {
     report(['ingest'], 'only one ingest of kind webhook can have the path of the stream')
   }

@@ -5,6 +5,7 @@ type Json = Readonly<Record<string, unknown>>
 
 const HEARTBEAT_MS = 10_000
 const TIMEOUT_MS = 30_000
+const MAX_BYTES = 16_777_216
 
 /** Fills the defaults in. `raw` has passed sources.schema.json. */
 export function buildSource(raw: Json): Source {
@@ -56,17 +57,27 @@ export function buildSource(raw: Json): Source {
       return {
         ...named,
         kind: 'http',
-        api: text('api', 'rest') as 'rest',
         url: text('url'),
         auth: buildAuth(raw['auth'] as Json | undefined),
         headers: (raw['headers'] ?? {}) as Readonly<Record<string, string>>,
         timeoutMs: duration('timeout', TIMEOUT_MS),
+        maxBytes: Number(raw['maxBytes'] ?? MAX_BYTES),
         limits: { requestsPerMinute: limits.requestsPerMinute ?? null, concurrency: limits.concurrency ?? 1 },
       }
     }
     case 'kafka': {
       const sasl = raw['sasl'] as { mechanism: 'plain'; user: string; password: string } | undefined
-      return { ...named, kind: 'kafka', brokers: text('brokers'), tls: raw['tls'] === true, sasl: sasl ?? null }
+      const registry = raw['registry'] as { url: string; user?: string; password?: string } | undefined
+      return {
+        ...named,
+        kind: 'kafka',
+        brokers: text('brokers'),
+        tls: raw['tls'] === true,
+        sasl: sasl ?? null,
+        registry: registry
+          ? { url: registry.url, user: registry.user ?? null, password: registry.password ?? null }
+          : null,
+      }
     }
   }
 }
@@ -75,5 +86,10 @@ function buildAuth(raw: Json | undefined): HttpAuth | null {
   if (raw === undefined) return null
   if (typeof raw['bearer'] === 'string') return { type: 'bearer', token: raw['bearer'] }
   if ('basic' in raw) return { type: 'basic', ...(raw['basic'] as { user: string; password: string }) }
+  if ('query' in raw) return { type: 'query', ...(raw['query'] as { name: string; value: string }) }
+  if ('oauth2' in raw) {
+    const given = raw['oauth2'] as { tokenUrl: string; clientId: string; clientSecret: string; scope?: string }
+    return { type: 'oauth2', ...given, scope: given.scope ?? null }
+  }
   return { type: 'header', ...(raw['header'] as { name: string; value: string }) }
 }

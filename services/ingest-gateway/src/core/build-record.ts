@@ -15,6 +15,8 @@ export type RecordContext = {
   readonly attributes: EventAttributes
   /** The id of an event whose contract points to none and that brings none. */
   readonly idFor: (index: number) => string
+  /** The key of an event whose contract names none; absent or null = the event id. */
+  readonly keyFor?: (index: number) => string | null
   /** Provider headers and traceparent, behind the CloudEvents ones. */
   readonly kept: readonly RecordHeader[]
   /** Epoch ms; the record's timestamp. */
@@ -40,25 +42,8 @@ export function buildRecord(index: number, bytes: Uint8Array, context: RecordCon
   context.check?.(bytes)
   const event = readsEvent(contract) ? parseJson(bytes) : undefined
   const eventId = eventIdOf(contract, event, bytes) ?? attributes.id ?? context.idFor(index)
-  const idBytes = textBytes(eventId)
-  if (idBytes.byteLength > MAX_EVENT_ID_BYTES) {
-    throw new MeshError(
-      'MESH_EVENT_ID',
-      `the event id has ${idBytes.byteLength} bytes, at most ${MAX_EVENT_ID_BYTES} are taken`,
-    )
-  }
-  const key = textBytes(eventKey(contract, event, bytes) ?? eventId)
+  const key = textBytes(eventKey(contract, event, bytes) ?? context.keyFor?.(index) ?? eventId)
   const time = eventTimeOf(contract, event)
-  const headers: RecordHeader[] = [
-    header('ce_specversion', '1.0'),
-    { name: 'ce_id', value: idBytes },
-    header('ce_source', attributes.source ?? `/v1/streams/${contract.name}`),
-    header('ce_type', attributes.type ?? `mesh.${contract.name}`),
-    header('ce_time', eventTimeText(time, context)),
-    ...attributes.others.map(([name, value]) => header(`ce_${name}`, value)),
-    header('content-type', 'application/json'),
-    ...context.kept,
-  ]
   return {
     index,
     eventId,
@@ -67,10 +52,41 @@ export function buildRecord(index: number, bytes: Uint8Array, context: RecordCon
       partition: partitionOf(key, context.partitions),
       key,
       value: bytes,
-      headers,
+      headers: [...headersOf(eventId, time, context), header('content-type', 'application/json'), ...context.kept],
       timestamp: context.receivedAt,
     },
   }
+}
+
+/** A delete of what has this key: a null value. */
+export function buildTombstone(key: string, eventId: string, context: RecordContext): RecordToSend {
+  const bytes = textBytes(key)
+  return {
+    partition: partitionOf(bytes, context.partitions),
+    key: bytes,
+    value: null,
+    headers: [...headersOf(eventId, { time: null, unreadable: false }, context), ...context.kept],
+    timestamp: context.receivedAt,
+  }
+}
+
+function headersOf(eventId: string, time: EventTime, context: RecordContext): RecordHeader[] {
+  const { contract, attributes } = context
+  const idBytes = textBytes(eventId)
+  if (idBytes.byteLength > MAX_EVENT_ID_BYTES) {
+    throw new MeshError(
+      'MESH_EVENT_ID',
+      `the event id has ${idBytes.byteLength} bytes, at most ${MAX_EVENT_ID_BYTES} are taken`,
+    )
+  }
+  return [
+    header('ce_specversion', '1.0'),
+    { name: 'ce_id', value: idBytes },
+    header('ce_source', attributes.source ?? `/v1/streams/${contract.name}`),
+    header('ce_type', attributes.type ?? `mesh.${contract.name}`),
+    header('ce_time', eventTimeText(time, context)),
+    ...attributes.others.map(([name, value]) => header(`ce_${name}`, value)),
+  ]
 }
 
 const readsEvent = (contract: RecordContext['contract']): boolean =>

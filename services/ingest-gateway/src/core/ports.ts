@@ -47,5 +47,28 @@ export interface RawWriter {
 /** Reads a secret reference of a contract; null where there is none. */
 export type ReadSecret = (reference: string) => Promise<string | null>
 
+/** What one transaction of a source makes visible at once. */
+export type SourceWrite = {
+  readonly topic: string
+  readonly records: readonly RecordToSend[]
+  /** The position that the records belong to. */
+  readonly state: unknown
+  /** Further records beside the position, by name; null deletes one. */
+  readonly parts?: ReadonlyMap<string, unknown>
+}
+
+/** A source's position while this process holds it. */
+export interface SourceSession {
+  /** As it was found; null = this source was never read. */
+  readonly state: unknown
+  readonly parts: ReadonlyMap<string, unknown>
+  /**
+   * Records and position in one transaction: the position is never ahead of its records, nor behind them.
+   * @throws MeshError MESH_KAFKA_FENCED, MESH_KAFKA_UNAVAILABLE: the session is spent. MESH_KAFKA_RECORD_TOO_LARGE: nothing was written.
+   */
+  commit(write: SourceWrite): Promise<void>
+  close(): Promise<void>
+}
+
 /** HTTP headers by lower-case name; a repeated one is joined with `, `. Values are Latin-1, as HTTP gives them. */
 export type RequestHeaders = Readonly<Record<string, string | undefined>>

@@ -37,7 +37,7 @@ it('never says that the last stable offset is beyond the high watermark', async 
     log.stable += 10
     log.high += 10
   }
-  const [found] = await createKafkaJsAdmin(client, [], 'c').offsets('t')
+  const [found] = await createKafkaJsAdmin(client, { brokers: [], clientId: 'c' }).offsets('t')
   expect(found).toEqual({ partition: 0, logStartOffset: 0, lastStableOffset: 5, highWatermark: 15 })
 })
 
@@ -46,18 +46,20 @@ it('keeps low ≤ stable ≤ high when retention passes in between', async () =>
     log.low += 20
     log.high += 20
   }
-  const [found] = await createKafkaJsAdmin(client, [], 'c').offsets('t')
+  const [found] = await createKafkaJsAdmin(client, { brokers: [], clientId: 'c' }).offsets('t')
   expect(found).toEqual({ partition: 0, logStartOffset: 25, lastStableOffset: 25, highWatermark: 25 })
 })
 
 it('keeps low ≤ stable ≤ high when the topic is created again in between', async () => {
   log.stable = 900
   log.move = () => undefined
-  const [found] = await createKafkaJsAdmin(client, [], 'c').offsets('t')
+  const [found] = await createKafkaJsAdmin(client, { brokers: [], clientId: 'c' }).offsets('t')
   expect(found).toEqual({ partition: 0, logStartOffset: 0, lastStableOffset: 5, highWatermark: 5 })
 })
 
 it('takes the high watermark, not the last stable offset, where no record is as young', async () => {
   Object.assign(log, { stable: 3, high: 5, move: () => undefined })
-  expect(await createKafkaJsAdmin(client, [], 'c').offsetsAtTime('t', 1000)).toEqual(new Map([[0, 5]]))
+  expect(await createKafkaJsAdmin(client, { brokers: [], clientId: 'c' }).offsetsAtTime('t', 1000)).toEqual(
+    new Map([[0, 5]]),
+  )
 })

@@ -1,0 +1,87 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export type RedisServer = {
+  readonly port: number
+  /** SIGKILL. Its data are what it has written: with `appendonly` all that was answered. */
+  kill(): Promise<void>
+  /** Starts it again on the same port and folder. */
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+const READY_MS = 10_000
+
+/** A real Redis on a free port. @throws when redis-server is not installed. */
+export async function startRedisServer(options: { readonly appendonly?: boolean } = {}): Promise<RedisServer> {
+  const port = await freePort()
+  const dir = await mkdtemp(join(tmpdir(), 'mesh-redis-'))
+  let child: ChildProcess | null = null
+
+  async function start(): Promise<void> {
+    const durable = options.appendonly ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no']
+    const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', ...durable]
+    child = spawn('redis-server', args, { stdio: 'ignore' })
+    const failed = new Promise<never>((_resolve, reject) => {
+      child!.once('error', () => reject(new Error('redis-server is not here: install it (apt install redis-server)')))
+      child!.once('exit', (code) => reject(new Error(`redis-server ended with code ${code}`)))
+    })
+    failed.catch(() => undefined)
+    await Promise.race([failed, listening(port)])
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    const ending = child
+    child = null
+    if (ending === null || ending.exitCode !== null || ending.signalCode !== null) return
+    const exited = once(ending, 'exit')
+    ending.kill(signal)
+    await exited
+  }
+
+  await start()
+  return {
+    port,
+    start,
+    kill: () => end('SIGKILL'),
+    async stop() {
+      await end('SIGKILL')
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+async function listening(port: number): Promise<void> {
+  const deadline = Date.now() + READY_MS
+  while (!(await accepts(port))) {
+    if (Date.now() > deadline) throw new Error(`redis-server does not listen on ${port}`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('data', (data) => {
+      socket.destroy()
+      // LOADING is no readiness.
+      resolve(data.toString().startsWith('+PONG'))
+    })
+    socket.once('connect', () => socket.write('PING\r\n'))
+    socket.once('error', () => resolve(false))
+  })
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}

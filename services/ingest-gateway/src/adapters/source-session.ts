@@ -1,0 +1,94 @@
+import { MeshError } from '@mesh/shared/core/errors'
+import { bytesText, type RecordToSend, textBytes } from '@mesh/shared/core/record'
+import { CURSORS_TOPIC } from '@mesh/shared/core/topics'
+import type { KafkaPort } from '@mesh/shared/kafka/port'
+import type { SourceSession, SourceWrite } from '../core/ports.ts'
+import { partKey } from '../core/source-id.ts'
+
+export type SessionOptions = {
+  readonly kafka: KafkaPort
+  /** Key of the position on `mesh.cursors`. */
+  readonly id: string
+  readonly transactionalId: string
+  readonly now: () => number
+}
+
+/** The value of a record on `mesh.cursors`. */
+type CursorRecord = { readonly seq: number; readonly at: string; readonly state: unknown }
+
+const TRANSACTION_TIMEOUT_MS = 60_000
+
+/**
+ * Takes the transactional id first, so that whoever held it can write nothing any more, and reads the position then: what is read
+ * is what counts. The position's record carries a number that every step raises by one; it tells what became of a step.
+ */
+export async function openSourceSession(options: SessionOptions): Promise<SourceSession> {
+  const { kafka, id, transactionalId, now } = options
+  const producer = await kafka.transactional({ transactionalId, timeoutMs: TRANSACTION_TIMEOUT_MS })
+  let found: Map<string, unknown>
+  try {
+    found = await readCursors(kafka, id)
+  } catch (error) {
+    await producer.close()
+    throw error
+  }
+  const own = found.get(id) as CursorRecord | undefined
+  let seq = own?.seq ?? 0
+
+  async function decide(next: number): Promise<'committed' | 'absent' | 'foreign'> {
+    const there = ((await readCursors(kafka, id)).get(id) as CursorRecord | undefined)?.seq ?? 0
+    return there === next ? 'committed' : there === next - 1 ? 'absent' : 'foreign'
+  }
+
+  async function commit({ topic, records, state, parts }: SourceWrite): Promise<void> {
+    const next = seq + 1
+    const cursor: CursorRecord = { seq: next, at: new Date(now()).toISOString(), state }
+    const cursors: RecordToSend[] = [...(parts ?? [])].map(([part, value]) => cursorRecord(partKey(id, part), value))
+    cursors.push(cursorRecord(id, cursor))
+    const writes = [
+      { topic, records },
+      { topic: CURSORS_TOPIC, records: cursors },
+    ].filter((write) => write.records.length > 0)
+    await producer.transact({ writes, offset: null, decide: () => decide(next) })
+    seq = next
+  }
+
+  const prefix = partKey(id, '')
+  return {
+    state: own?.state ?? null,
+    parts: new Map(
+      [...found].flatMap(([key, value]) =>
+        key.startsWith(prefix) ? [[key.slice(prefix.length), value] as const] : [],
+      ),
+    ),
+    commit,
+    close: () => producer.close(),
+  }
+}
+
+/** The last value of every key of the source. */
+async function readCursors(kafka: KafkaPort, id: string): Promise<Map<string, unknown>> {
+  const [offsets] = await kafka.admin.offsets(CURSORS_TOPIC)
+  if (offsets === undefined) throw new MeshError('MESH_KAFKA_UNAVAILABLE', `${CURSORS_TOPIC} is not there yet`)
+  const found = new Map<string, unknown>()
+  const prefix = partKey(id, '')
+  const range = { partition: 0, from: offsets.logStartOffset, to: offsets.lastStableOffset }
+  await kafka.readRanges(CURSORS_TOPIC, [range], (batch) => {
+    for (const { key, value } of batch.records) {
+      const name = key === null ? '' : bytesText(key)
+      if (name !== id && !name.startsWith(prefix)) continue
+      if (value === null) found.delete(name)
+      else found.set(name, JSON.parse(bytesText(value)))
+    }
+  })
+  return found
+}
+
+function cursorRecord(key: string, value: unknown): RecordToSend {
+  return {
+    partition: 0,
+    key: textBytes(key),
+    value: value === null ? null : textBytes(JSON.stringify(value)),
+    headers: [],
+  }
+}

@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto'
+import type {
+  Contract,
+  IngestKafka,
+  IngestPoll,
+  IngestRedisKeyspace,
+  IngestRedisStream,
+} from '@mesh/shared/core/contract'
+
+/** The kinds that the gateway pulls by itself. */
+export type PulledIngest = IngestPoll | IngestRedisStream | IngestRedisKeyspace | IngestKafka
+export type PulledKind = PulledIngest['kind']
+
+const PULLED: ReadonlySet<string> = new Set<PulledKind>(['poll', 'redis-stream', 'redis-keyspace', 'kafka'])
+
+/**
+ * One ingest of one stream. `id` is the key of its position on `mesh.cursors`: it names what is read, so that an ingest that is
+ * pointed to something else begins anew.
+ */
+export type PulledSource = {
+  readonly id: string
+  /** For people: `<source>/<stream>`, numbered where there are several. */
+  readonly label: string
+  readonly ingest: PulledIngest
+}
+
+export function pulledSources({ name, ingest: ingests }: Pick<Contract, 'name' | 'ingest'>): PulledSource[] {
+  const found: PulledSource[] = []
+  const ids = new Map<string, number>()
+  const labels = new Map<string, number>()
+  for (const ingest of ingests) {
+    if (!PULLED.has(ingest.kind)) continue
+    const pulled = ingest as PulledIngest
+    const id = numbered(ids, `${name}/${pulled.source}/${pulled.kind}:${subjectOf(pulled)}`)
+    found.push({ id, label: numbered(labels, `${pulled.source}/${name}`), ingest: pulled })
+  }
+  return found
+}
+
+function subjectOf(ingest: PulledIngest): string {
+  switch (ingest.kind) {
+    case 'poll':
+      return ingest.graphql === null ? ingest.path : `${ingest.path} ${digest(ingest.graphql.query)}`
+    case 'redis-stream':
+      return ingest.stream
+    case 'redis-keyspace':
+      return ingest.pattern
+    case 'kafka':
+      return ingest.topic
+  }
+}
+
+/** Consumer group whose owner of partition 0 of `mesh.cursors` reads the source, and its transactional id. */
+export const sourceGroup = (stream: string, id: string): string => `mesh.ingest-gateway.source.${stream}.${digest(id)}`
+
+/** The parts of a source that are read side by side: partitions of a foreign topic, buckets of a key table. */
+export const partKey = (id: string, part: string): string => `${id}#${part}`
+
+function numbered(seen: Map<string, number>, text: string): string {
+  const count = (seen.get(text) ?? 0) + 1
+  seen.set(text, count)
+  return count === 1 ? text : `${text}~${count}`
+}
+
+const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 12)

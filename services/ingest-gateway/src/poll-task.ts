@@ -1,0 +1,119 @@
+import { isMeshError } from '@mesh/shared/core/errors'
+import type { RecordToSend } from '@mesh/shared/core/record'
+import { nextDue } from '@mesh/shared/core/schedule'
+import type { HttpEndpoint } from './adapters/http-source.ts'
+import { createKeyTable, type KeyTable } from './core/key-table.ts'
+import { type PageOutcome, readAnswer, readFailure } from './core/poll/answer.ts'
+import { pauseMs } from './core/poll/pause.ts'
+import { buildPage, markSeen, vanished } from './core/poll/records.ts'
+import { requestOf } from './core/poll/request.ts'
+import type { PollSpec } from './core/poll/spec.ts'
+import { adoptState, beginRun, keptState, type PollRun, type PollState } from './core/poll/state.ts'
+import type { IngestStream, SourceSession } from './core/ports.ts'
+import type { SourceReport } from './core/source-status.ts'
+import { sleep } from './source-leader.ts'
+
+export type PollTaskOptions = {
+  readonly spec: PollSpec
+  /** Name of the source. */
+  readonly source: string
+  readonly stream: IngestStream
+  readonly endpoint: HttpEndpoint
+  readonly maxEventBytes: number
+  readonly report: SourceReport
+  readonly now: () => number
+  readonly random: () => number
+}
+
+type Page = Extract<PageOutcome, { kind: 'page' }>
+
+/**
+ * Polls until the signal: due → ask → read → build → one transaction of records and position. A page that fails takes nothing and is
+ * asked for again after a pause. Rejects when the session is spent.
+ */
+export async function runPoll(options: PollTaskOptions, session: SourceSession, signal: AbortSignal): Promise<void> {
+  const { spec, report, now } = options
+  const table = spec.deletes === 'sweep' ? createKeyTable(session.parts, spec.maxKeys) : null
+  let state = adoptState(spec, session.state)
+  let failures = 0
+  report.running(shown(state))
+
+  while (!signal.aborted) {
+    if (state.run === null) {
+      report.waiting()
+      await sleep(nextDue(spec.schedule, state.ranAt, now()) - now(), signal)
+      if (signal.aborted) return
+      state = beginRun(spec, state, now())
+    }
+    report.running(shown(state))
+    const outcome = await turn(options, state, signal)
+    if (signal.aborted) return
+    const written = outcome.kind === 'page' ? await write(options, { session, state, table }, outcome) : outcome
+    if (written.kind === 'failed') {
+      failures++
+      state = written.retry
+      report.failing(written.error)
+      await sleep(pauseMs(failures, written.askedMs, options.random()), signal)
+      continue
+    }
+    failures = 0
+    state = written.next
+    if (state.run === null) report.ok(shown(state))
+  }
+}
+
+async function turn(
+  { spec, endpoint, now }: PollTaskOptions,
+  state: PollState,
+  signal: AbortSignal,
+): Promise<PageOutcome> {
+  const run = state.run as PollRun
+  const request = requestOf(spec, state, run)
+  try {
+    const answer = await endpoint.ask(request, signal)
+    return readAnswer(spec, state, { run, request, answer, now: now() })
+  } catch (error) {
+    if (signal.aborted) return { kind: 'page', events: [], next: state }
+    if (!isMeshError(error)) throw error
+    return readFailure(spec, state, error)
+  }
+}
+
+type Place = { readonly session: SourceSession; readonly state: PollState; readonly table: KeyTable | null }
+
+async function write(options: PollTaskOptions, { session, state, table }: Place, page: Page): Promise<PageOutcome> {
+  const { spec, stream } = options
+  const build = { stream, source: options.source, maxEventBytes: options.maxEventBytes, receivedAt: options.now() }
+  let records: RecordToSend[]
+  try {
+    const built = buildPage(spec, page.events, build)
+    records = built.map(({ record }) => record)
+    if (table !== null) {
+      markSeen(table, built, state.runs)
+      if (page.next.run === null) records.push(...vanished(table, state.runs, build))
+    }
+  } catch (error) {
+    if (!isMeshError(error)) throw error
+    return { kind: 'failed', error, askedMs: null, retry: state }
+  }
+  // A turn that changes nothing but its time needs no record: a restart polls once more.
+  if (records.length > 0 || !isSameBut(state, page.next)) {
+    const parts = table?.takeChanged() ?? new Map<string, unknown>()
+    await session.commit({ topic: stream.rawTopic, records, state: keptState(spec, page.next), parts })
+  }
+  if (records.length > 0) options.report.written(records.length)
+  return page
+}
+
+/** Whether a finished run has left the position where it was. */
+function isSameBut(before: PollState, after: PollState): boolean {
+  if (after.run !== null || (before.run?.pages ?? 0) > 0) return false
+  const bare = (state: PollState): string => JSON.stringify({ ...state, run: null, runs: 0, ranAt: 0, steady: 0 })
+  return bare(before) === bare(after)
+}
+
+const shown = ({ since, run, size }: PollState): unknown => ({
+  since,
+  ...(run === null ? {} : { from: run.from, until: run.until, pages: run.pages }),
+  ...(size === null ? {} : { size }),
+})

@@ -1,0 +1,81 @@
+import { describeError } from '@mesh/shared/core/errors'
+import type { Service } from '@mesh/shared/runtime/service'
+import type { IngestStream, StreamDirectory } from './core/ports.ts'
+import { type PulledSource, pulledSources } from './core/source-id.ts'
+import { createSourceStatus, type SourceReport, type SourceStatus, type StatusHooks } from './core/source-status.ts'
+
+export type SourceStart = {
+  readonly stream: IngestStream
+  readonly pulled: PulledSource
+  readonly report: SourceReport
+  readonly led: (leads: boolean) => void
+}
+
+export type SourcesOptions = {
+  readonly directory: Pick<StreamDirectory, 'streams'>
+  /** The reader of one ingest of one stream; it runs until it is stopped and tells what it does. */
+  readonly createReader: (start: SourceStart) => Service
+  readonly hooks: (label: string, stream: string) => StatusHooks
+  readonly now: () => number
+  readonly onFatal: (error: unknown) => void
+}
+
+export type Sources = Service & {
+  /** Call when the directory has changed. */
+  readonly refresh: () => void
+  /** By label. */
+  readonly status: () => Readonly<Record<string, SourceStatus>>
+}
+
+type Running = { readonly label: string; readonly reader: Service; readonly status: () => SourceStatus }
+
+/** Runs a reader for every ingest that the published contracts pull; a changed bundle is another reader. */
+export function createSources(options: SourcesOptions): Sources {
+  const running = new Map<string, Running>()
+  let working: Promise<void> = Promise.resolve()
+  let due = false
+  let stopped = false
+
+  async function reconcile(): Promise<void> {
+    due = false
+    if (stopped) return
+    const wanted = new Map<string, { stream: IngestStream; pulled: PulledSource }>()
+    for (const stream of options.directory.streams()) {
+      for (const pulled of pulledSources(stream.contract)) {
+        wanted.set(`${pulled.id} ${stream.bundleHash} ${stream.partitions}`, { stream, pulled })
+      }
+    }
+    for (const [key, { reader }] of running) {
+      if (wanted.has(key)) continue
+      running.delete(key)
+      await reader.stop()
+    }
+    for (const [key, { stream, pulled }] of wanted) {
+      if (running.has(key)) continue
+      const { label, ingest } = pulled
+      const name = stream.contract.name
+      const keeper = createSourceStatus({ kind: ingest.kind, stream: name }, options.now, options.hooks(label, name))
+      const reader = options.createReader({ stream, pulled, report: keeper.report, led: keeper.led })
+      running.set(key, { label, reader, status: keeper.status })
+      await reader.start()
+    }
+  }
+
+  return {
+    refresh() {
+      if (due || stopped) return
+      due = true
+      working = working.then(reconcile).catch(options.onFatal)
+    },
+    status: () => Object.fromEntries([...running.values()].map(({ label, status }) => [label, status()])),
+    async start() {},
+    async stop() {
+      stopped = true
+      await working
+      const ended = await Promise.allSettled([...running.values()].map(({ reader }) => reader.stop()))
+      running.clear()
+      const failed = ended.find((end) => end.status === 'rejected')
+      if (failed) throw new Error(`stopping a source: ${describeError(failed.reason)}`)
+    },
+  }
+}

@@ -1,0 +1,179 @@
+import { bytesText, headerText } from '@mesh/shared/core/record'
+import { createMemoryKafka } from '@mesh/shared/testing/memory-kafka'
+import { until } from '@mesh/shared/testing/until'
+import { afterEach, expect, test } from 'vitest'
+import { type PagedServer, servePaged, thingsUpTo } from '../support/paged-server.ts'
+import {
+  createTopics,
+  cursorState,
+  eventIds,
+  HTTP_SOURCE,
+  type PollingGateway,
+  polledStream,
+  pollOf,
+  rawRecords,
+  startPolling,
+} from '../support/polling-gateway.ts'
+
+const open: { stop(): Promise<void> }[] = []
+afterEach(async () => {
+  for (const each of open.splice(0).reverse()) await each.stop()
+})
+
+async function server(count: number): Promise<PagedServer> {
+  const paged = await servePaged(thingsUpTo(count))
+  open.push({ stop: () => paged.close() })
+  return paged
+}
+
+function started(gateway: PollingGateway): PollingGateway {
+  open.push(gateway)
+  return gateway
+}
+
+const idsUpTo = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i))
+const TIME = {
+  query: { since: '{{since}}', limit: '{{size}}', page: '{{page}}' },
+  cursor: { kind: 'time', at: '/at' },
+} as const
+
+test('a run reads every page once, on the path of a posted event', async () => {
+  const api = await server(23)
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf(TIME), { ...HTTP_SOURCE, url: api.url })
+  await createTopics(kafka, stream)
+  const gateway = started(await startPolling(kafka, stream, { ports: [api.port] }))
+  await until(() => gateway.status().lastOk !== null, 'a run to end')
+  const records = rawRecords(kafka, stream)
+  expect(eventIds(records)).toEqual(idsUpTo(24).slice(0, 23))
+  const first = records.find(({ headers }) => headerText(headers, 'ce_id') === '0')!
+  expect(bytesText(first.value!)).toBe(JSON.stringify(api.things[0]))
+  expect(bytesText(first.key!)).toBe('0')
+  expect(headerText(first.headers, 'ce_source')).toBe('/sources/api')
+  expect(gateway.status()).toMatchObject({ kind: 'poll', stream: 'things', leads: true })
+  expect(cursorState(kafka)).toMatchObject({ since: api.things.at(-1)!.at, run: null })
+})
+
+test('what an overlap reads again has the ids that it had', async () => {
+  const api = await server(3)
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf(TIME), { ...HTTP_SOURCE, url: api.url })
+  await createTopics(kafka, stream)
+  started(await startPolling(kafka, stream, { ports: [api.port] }))
+  await until(() => api.asked.length > 4, 'a second run')
+  // The last thing lies on the cursor: each run reads it again.
+  expect(new Set(eventIds(rawRecords(kafka, stream)))).toEqual(new Set(['0', '1', '2']))
+})
+
+test('killed at any page, a poll goes on from its position: every event once, and the position never ahead of the records', async () => {
+  const api = await server(40)
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf({ ...TIME, every: '1h' }), { ...HTTP_SOURCE, url: api.url })
+  await createTopics(kafka, stream)
+  for (let life = 1; life <= 2; life++) {
+    const client = kafka.client(`life-${life}`)
+    const pages = api.asked.length + 2
+    await startPolling(client, stream, { ports: [api.port] })
+    await until(() => api.asked.length >= pages, 'two pages')
+    client.kill()
+    const pagesDone = (cursorState(kafka)?.['run'] as { pages: number } | null)?.pages ?? 0
+    expect(rawRecords(kafka, stream)).toHaveLength(pagesDone * 5)
+  }
+  const last = started(await startPolling(kafka.client('last'), stream, { ports: [api.port] }))
+  await until(() => last.status().lastOk !== null, 'the run to end')
+  expect(eventIds(rawRecords(kafka, stream))).toEqual(idsUpTo(40))
+}, 40_000)
+
+test('of two gateways one polls; when it is paused the other goes on, and nothing of the first gets in after', async () => {
+  const api = await server(0)
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf({ pages: undefined as never, query: {} }), { ...HTTP_SOURCE, url: api.url })
+  await createTopics(kafka, stream)
+  const [one, two] = [kafka.client('one'), kafka.client('two')]
+  const gateways = [
+    started(await startPolling(one, stream, { ports: [api.port] })),
+    started(await startPolling(two, stream, { ports: [api.port] })),
+  ]
+  const leaders = (): number[] => gateways.flatMap((gateway, i) => (gateway.status().leads ? [i] : []))
+  await until(() => leaders().length === 1 && gateways[leaders()[0]!]!.status().lastOk !== null, 'a leader')
+  const former = leaders()[0]!
+  const [paused, other] = former === 0 ? [one, gateways[1]!] : [two, gateways[0]!]
+  paused.pause()
+  await until(() => other.status().lastOk !== null, 'the other to poll')
+  api.things = thingsUpTo(7)
+  await until(() => rawRecords(kafka, stream).length >= 7, 'the new things')
+  paused.resume()
+  await until(() => leaders().length === 1, 'one leader')
+  const runs = cursorState(kafka)
+  expect(runs).not.toBeNull()
+  expect(new Set(eventIds(rawRecords(kafka, stream)))).toEqual(new Set(idsUpTo(7)))
+}, 60_000)
+
+test('a server that fails is told with its code, asked again with pauses, and nothing is lost', async () => {
+  const api = await server(12)
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf(TIME), { ...HTTP_SOURCE, url: api.url })
+  await createTopics(kafka, stream)
+  let bad = 2
+  api.intercept = (request, response) => {
+    if (!request.url!.includes('page=5') || bad-- <= 0) return false
+    response.writeHead(503, { 'retry-after': '0' }).end('<html>')
+    return true
+  }
+  const gateway = started(await startPolling(kafka, stream, { ports: [api.port] }))
+  await until(() => gateway.status().error?.code === 'MESH_POLL_SERVER', 'the failure')
+  expect(gateway.status().error?.hint).not.toBe('')
+  await until(() => gateway.status().lastOk !== null, 'a run to end')
+  expect(gateway.status().state).not.toBe('failing')
+  expect(new Set(eventIds(rawRecords(kafka, stream)))).toEqual(new Set(idsUpTo(12)))
+  expect(gateway.failures.map(({ code }) => code)).toEqual(['MESH_POLL_SERVER'])
+}, 30_000)
+
+test('one event that cannot become a record stops the page, is named, and comes with the others once it is right', async () => {
+  const api = await server(4)
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf({ query: {}, pages: undefined as never }), { ...HTTP_SOURCE, url: api.url })
+  await createTopics(kafka, stream)
+  const good = api.things
+  api.things = [...good.slice(0, 3), { at: 'x' } as never]
+  const gateway = started(await startPolling(kafka, stream, { ports: [api.port] }))
+  await until(() => gateway.status().state === 'failing', 'the failure')
+  expect(gateway.status().error).toMatchObject({ code: 'MESH_SOURCE_EVENT' })
+  expect(gateway.status().error?.message).toContain('event 3')
+  expect(rawRecords(kafka, stream)).toEqual([])
+  api.things = good
+  await until(() => gateway.status().lastOk !== null, 'a run to end')
+  expect(new Set(eventIds(rawRecords(kafka, stream)))).toEqual(new Set(idsUpTo(4)))
+}, 30_000)
+
+test('a sweep turns what is gone into a delete of its key, once', async () => {
+  const api = await server(12)
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf({ deletes: 'sweep' }), { ...HTTP_SOURCE, url: api.url })
+  await createTopics(kafka, stream)
+  const gateway = started(await startPolling(kafka, stream, { ports: [api.port] }))
+  await until(() => gateway.status().lastOk !== null, 'a run to end')
+  api.things = api.things.filter(({ id }) => id !== 3 && id !== 7)
+  const tombstones = (): string[] =>
+    rawRecords(kafka, stream).flatMap(({ key, value }) => (value === null ? [bytesText(key!)] : []))
+  await until(() => tombstones().length > 0, 'the deletes')
+  const asked = api.asked.length
+  await until(() => api.asked.length > asked + 6, 'two more runs')
+  expect(tombstones().sort()).toEqual(['3', '7'])
+  const restarted = kafka.client('again')
+  await gateway.stop()
+  open.pop()
+  const again = started(await startPolling(restarted, stream, { ports: [api.port] }))
+  await until(() => again.status().lastOk !== null, 'a run')
+  expect(tombstones().sort()).toEqual(['3', '7'])
+}, 30_000)
+
+test('a sweep that would remember more keys than it may says so and takes nothing', async () => {
+  const api = await server(12)
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf({ deletes: 'sweep', maxKeys: 3 }), { ...HTTP_SOURCE, url: api.url })
+  await createTopics(kafka, stream)
+  const gateway = started(await startPolling(kafka, stream, { ports: [api.port] }))
+  await until(() => gateway.status().error?.code === 'MESH_SOURCE_TOO_MANY_KEYS', 'the failure')
+  expect(rawRecords(kafka, stream)).toEqual([])
+})
