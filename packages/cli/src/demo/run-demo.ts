@@ -9,6 +9,7 @@ import { countLayers, type LayerCount, type Samples, sampleRows } from './eviden
 import { readAirports, readFlights, readGithubDeliveries } from './real-data.ts'
 import { type RefinedSample, readRefinedRecord } from './refined-sample.ts'
 import { type Sent, sendAirports, sendFlights, sendGithub } from './senders.ts'
+import { captureAirports, type SourceShown } from './sources-demo.ts'
 import { waitForTable } from './wait-for-table.ts'
 
 export type DemoOptions = {
@@ -18,6 +19,8 @@ export type DemoOptions = {
   /** Marks this run's events, so that a warm start adds events and checks exactly those. */
   readonly runId: string
   readonly flights: number
+  /** Where airports come from: posted, or captured from a table that has been filled. */
+  readonly reference: 'posted' | 'captured'
   readonly onStep: (text: string) => void
 }
 
@@ -28,6 +31,8 @@ export type DemoResult = {
   readonly samples: Samples
   readonly layers: readonly LayerCount[]
   readonly books: readonly StreamSummary[]
+  /** What was pulled from sources. */
+  readonly sources: readonly SourceShown[]
   readonly complete: boolean
 }
 
@@ -37,19 +42,17 @@ const STEP_TIMEOUT_MS = 120_000
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const { mesh, onStep, runId } = options
   const gateway: GatewayAddress = mesh.gateway
-  const airports = await readAirports(options.codeDir)
   const flights = (await readFlights(options.codeDir)).slice(0, options.flights)
   const deliveries = readGithubDeliveries(options.codeDir)
 
-  onStep(`posting ${airports.length} airports (reference for the join)`)
-  const sentAirports = await sendAirports(gateway, airports, { runId })
+  const reference = await bringAirports(options, gateway)
   const airportsLive = (await mesh.streams()).find((state) => state.stream === 'airports')?.live ?? 1
   await waitForTable({
     kafka: mesh.kafka(),
     enricherUrl: mesh.addresses.services['enricher'] ?? '',
     stream: 'airports',
     version: airportsLive,
-    receipts: sentAirports.receipts,
+    receipts: reference.upTo,
     timeoutMs: STEP_TIMEOUT_MS,
   })
   onStep(`posting ${deliveries.length} signed GitHub webhooks and ${flights.length} flights`)
@@ -57,7 +60,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     sendGithub(gateway, deliveries, { runId, secret: options.githubSecret }),
     sendFlights(gateway, flights, { runId }),
   ])
-  const sent: Record<string, Sent> = { airports: sentAirports, github: sentGithub, flights: sentFlights }
+  const sent: Record<string, Sent> = { airports: reference.sent, github: sentGithub, flights: sentFlights }
 
   onStep('waiting until every layer has them')
   const books = await closedBooks(mesh, STEP_TIMEOUT_MS)
@@ -81,9 +84,31 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
         : { bronze: null, silver: null, landing: null },
     layers,
     books,
+    sources: reference.shown,
     complete:
-      rejected.length === 0 && layers.every((layer) => layer.found === layer.expected) && overall(books) === 'closed',
+      rejected.length === 0 &&
+      [...layers, ...reference.shown].every(({ found, expected }) => found === expected) &&
+      overall(books) === 'closed',
   }
+}
+
+type Reference = {
+  readonly sent: Sent
+  /** Who has read these has all airports. */
+  readonly upTo: readonly Receipt[]
+  readonly shown: readonly SourceShown[]
+}
+
+async function bringAirports(options: DemoOptions, gateway: GatewayAddress): Promise<Reference> {
+  if (options.reference === 'captured') {
+    options.onStep('waiting until airports (reference for the join) are captured from PostgreSQL')
+    const { receipts, shown } = await captureAirports(options.mesh)
+    return { sent: { receipts: [], rejected: [] }, upTo: receipts, shown: [shown] }
+  }
+  const airports = await readAirports(options.codeDir)
+  options.onStep(`posting ${airports.length} airports (reference for the join)`)
+  const sent = await sendAirports(gateway, airports, { runId: options.runId })
+  return { sent, upTo: sent.receipts, shown: [] }
 }
 
 function layersOf(mesh: MeshAccess): { lakeUrl: string; warehouseFile: string } {

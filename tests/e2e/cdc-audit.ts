@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
 import type { AuditReport } from '../../services/ingest-gateway/src/core/sources/source-types.ts'
-import { type CdcWorld, startCdcWorld } from '../cdc/cdc-world.ts'
+import type { CdcWorld } from '../cdc/cdc-world.ts'
 
 const COLUMNS = `a int, b text, primary key (a, b), n numeric(10,3), n2 numeric, d date, ts timestamp, tz timestamptz, tm time,
   f4 float4, f8 float8, by bytea, j json, jb jsonb, u uuid, bo bool, ch char(5), ip inet, big bigint, long text,
@@ -18,13 +18,13 @@ async function unseen(world: CdcWorld, statements: readonly string[]): Promise<v
   await world.sql("alter publication mesh_audited set (publish = 'insert, update, delete, truncate')")
 }
 
-describe('the auditor of captured tables', () => {
-  let world: CdcWorld
+/** Lossy things done to a captured table, and what the auditor makes of them. */
+export function describeAudit(of: () => CdcWorld): void {
   const audit = (repair = false): Promise<AuditReport> =>
-    world.ask<AuditReport>('POST', '/v1/streams/kinds/audit', { repair })
+    of().ask<AuditReport>('POST', '/v1/streams/kinds/audit', { repair })
 
-  beforeAll(async () => {
-    world = await startCdcWorld({ cacheDir: inject('stackCache') })
+  it('closes over every kind of value, also while rows change', async () => {
+    const world = of()
     await world.sql(`create table kinds (${COLUMNS})`)
     await world.sql(`insert into kinds select n, 'x"é' || n, ${ROW} from generate_series(1, 300) n`)
     await world.sql(`insert into kinds (a, b, n2, d, ts, tz, f4, f8) values
@@ -32,12 +32,6 @@ describe('the auditor of captured tables', () => {
     world.source('audited')
     await world.stream('kinds', 'audited', 'public.kinds')
     await world.report('audited', ({ state }) => state === 'running', 'to run')
-    const raw = await world.raw('kinds')
-    await raw.until((records) => records.length >= 302, 'the snapshot')
-  })
-  afterAll(() => world?.stop())
-
-  it('closes over every kind of value, also while rows change', async () => {
     await world.sql(`update kinds set n = n + 1, f8 = f8 / 3, tz = tz + interval '1 us' where a between 1 and 50`)
     await world.sql(`delete from kinds where a = 60`)
     await world.sql(`update kinds set b = 'moved' where a = 61`)
@@ -51,7 +45,7 @@ describe('the auditor of captured tables', () => {
   })
 
   it('finds what was lost in silence, names it, and reads only that again', async () => {
-    await unseen(world, [
+    await unseen(of(), [
       'update kinds set n = -1 where a in (7, 8)',
       "insert into kinds (a, b) values (2000, 'lost')",
       'delete from kinds where a = 9',
@@ -65,7 +59,7 @@ describe('the auditor of captured tables', () => {
     })
     expect(found.badRanges.length).toBeGreaterThan(0)
 
-    const raw = await world.raw('kinds')
+    const raw = await of().raw('kinds')
     const before = (await raw.until((records) => records.length > 302, 'what there is')).length
     expect((await audit(true)).repaired).toBe(4)
     await raw.until((records) => records.length >= before + 4, 'the rows that were put right')
@@ -84,12 +78,12 @@ describe('the auditor of captured tables', () => {
   })
 
   it('understands a truncate, which has no key', async () => {
-    await world.sql('truncate kinds')
-    await world.sql("insert into kinds (a, b) values (1, 'after')")
+    await of().sql('truncate kinds')
+    await of().sql("insert into kinds (a, b) values (1, 'after')")
     expect(await audit()).toMatchObject({ state: 'closed', rows: { table: 1, topic: 1 } })
   })
 
   it('is refused for a stream that captures nothing', async () => {
-    await expect(world.ask('POST', '/v1/streams/nobody/audit', {})).rejects.toThrow('MESH_STREAM_UNKNOWN')
+    await expect(of().ask('POST', '/v1/streams/nobody/audit', {})).rejects.toThrow('MESH_STREAM_UNKNOWN')
   })
-})
+}
