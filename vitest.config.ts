@@ -2,6 +2,18 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
 const STACK = './tests/setup/stack.ts'
 
+/** Long, and no part of `npm test`: `npm run faults`. */
+const FAULTS = {
+  test: {
+    name: 'faults',
+    include: ['tests/faults/**/*.test.ts'],
+    globalSetup: STACK,
+    fileParallelism: false,
+    testTimeout: 900_000,
+    hookTimeout: 300_000,
+  },
+}
+
 const config: ViteUserConfig = defineConfig({
   test: {
     // Two cores are enough: broker, registry and workers share them.
@@ -14,7 +26,7 @@ const config: ViteUserConfig = defineConfig({
             'packages/*/test/unit/**/*.test.ts',
             'services/*/test/unit/**/*.test.ts',
             'streams/*/*.test.ts',
-            'demo/*/streams/*/*.test.ts',
+            'examples/*/streams/*/*.test.ts',
           ],
           sequence: { groupOrder: 0 },
         },
@@ -40,6 +52,7 @@ const config: ViteUserConfig = defineConfig({
           hookTimeout: 180_000,
         },
       },
+      ...(process.env['MESH_FAULTS'] === '1' ? [FAULTS] : []),
     ],
   },
 })

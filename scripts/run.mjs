@@ -22,6 +22,10 @@ const COMMANDS = {
   start: (args) => runNode([...CLI, 'start', ...args]),
   mesh: (args) => runNode([...CLI, ...args]),
   bench: (args) => runNode(['tests/bench/main.ts', ...args]),
+  faults: (args) =>
+    runSuites([{ title: 'faults', command: 'vitest', args: ['run', '--project', 'faults', ...args] }], {
+      MESH_FAULTS: '1',
+    }),
   check: () => runSuites([LINT, TYPES]),
   test: (args) => runSuites([FORMAT, LINT, TYPES, { title: 'tests', command: 'vitest', args: ['run', ...args] }]),
 }
@@ -53,7 +57,7 @@ async function install() {
 }
 
 /** Runs the suites in order up to the first that fails, then says how each one went. */
-async function runSuites(suites) {
+async function runSuites(suites, more = {}) {
   const lines = []
   let code = 0
   for (const { title, command, args } of suites) {
@@ -63,7 +67,7 @@ async function runSuites(suites) {
     }
     say(title)
     const startedAt = Date.now()
-    code = await run(join(BIN, command), args, pinnedEnvironment())
+    code = await run(join(BIN, command), args, { ...pinnedEnvironment(), ...more })
     lines.push(`${title}: ${code === 0 ? 'passed' : `FAILED (exit code ${code})`} in ${seconds(startedAt)}`)
   }
   say('summary')

@@ -2,6 +2,7 @@ import { partitionOf } from '@mesh/shared/core/partitioner'
 import { textBytes } from '@mesh/shared/core/record'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { type CdcWorld, startCdcWorld } from '../cdc/cdc-world.ts'
+import { describeAudit } from './cdc-audit.ts'
 
 describe('change capture from PostgreSQL', () => {
   let world: CdcWorld
@@ -106,10 +107,12 @@ describe('change capture from PostgreSQL', () => {
     await raw.until((records) => records.some(({ key }) => key === '7000'), 'what happened in the pause')
   })
 
+  describeAudit(() => world)
+
   it('does not go on after its slot was lost, and begins anew by consent', async () => {
     await world.ask('POST', '/v1/sources/shop/pause')
     await world.report('shop', ({ connector }) => connector?.state === 'PAUSED', 'to pause')
-    await world.stack.restart('kafka-connect')
+    expect(world.stack.kill('kafka-connect', 'SIGKILL')).toBe(true)
     await expect
       .poll(
         async () =>

@@ -27,10 +27,10 @@ let quakes: EarthquakeServer
 beforeAll(async () => {
   quakes = await serveEarthquakes(QUAKES)
   mesh = await startMesh(inject('stackCache'), {
-    project: join(ROOT, 'demo', 'sources'),
+    project: join(ROOT, 'examples', 'sources'),
     extras: [redisServer()],
     env: {
-      QUAKES_URL: quakes.url,
+      MESH_DEMO_QUAKES_URL: quakes.url,
       MESH_OUTBOUND_ALLOWED_CIDRS: '127.0.0.0/8',
       MESH_OUTBOUND_PORTS: String(quakes.port),
     },
@@ -50,7 +50,7 @@ async function count(what: string): Promise<number> {
 it(
   'what a server and a Redis hold lands in the warehouse: each earthquake and click once, whatever is killed',
   async () => {
-    await mesh.apply()
+    await mesh.apply(mesh.projectDir, ['clicks', 'earthquakes'])
     const port = mesh.stack.ports['redis']!
     await sendClicks(port, { count: CLICKS / 2, startMs: Date.UTC(2026, 0, 1) })
     mesh.stack.kill('ingest-gateway', 'SIGKILL')

@@ -6,15 +6,17 @@ import { ERRORS, type ErrorCode, MeshError } from '@mesh/shared/core/errors'
  */
 export async function callJson<T>(
   url: string,
-  init: { method?: string; body?: unknown; timeoutMs?: number } = {},
+  init: { method?: string; body?: unknown; timeoutMs?: number; apiKey?: string | null } = {},
 ): Promise<T> {
   let response: Response
   try {
     response = await fetch(url, {
       method: init.method ?? 'GET',
-      ...(init.body === undefined
-        ? {}
-        : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(init.body) }),
+      headers: {
+        ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(init.apiKey ? { authorization: `Bearer ${init.apiKey}` } : {}),
+      },
+      ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
       signal: AbortSignal.timeout(init.timeoutMs ?? 60_000),
     })
   } catch (error) {

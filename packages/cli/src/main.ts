@@ -3,9 +3,11 @@ import { join, resolve } from 'node:path'
 import { describeError, isMeshError } from '@mesh/shared/core/errors'
 import { findCommand, type OptionValue, type ParsedArguments, parseCommandLine } from './arguments.ts'
 import type { Command, CommandContext } from './command.ts'
+import { audit } from './commands/audit.ts'
 import { down } from './commands/down.ts'
 import { post } from './commands/post.ts'
 import { replay } from './commands/replay.ts'
+import { sources } from './commands/sources.ts'
 import { sql } from './commands/sql.ts'
 import { start } from './commands/start.ts'
 import { status } from './commands/status.ts'
@@ -18,7 +20,7 @@ import type { Environment } from './stack/process.ts'
 import { renderHelp, renderOverview } from './usage.ts'
 
 /** In the order of `mesh --help`. */
-const COMMANDS: readonly Command[] = [start, up, down, status, streams, post, tail, sql, verify, replay]
+const COMMANDS: readonly Command[] = [start, up, down, status, streams, sources, post, tail, sql, verify, audit, replay]
 
 process.exitCode = await main(process.argv.slice(2), process.env)
 

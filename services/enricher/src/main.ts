@@ -8,6 +8,7 @@ import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { createCodeLoader } from './adapters/code-loader.ts'
 import { createJoinTables } from './adapters/join-tables.ts'
+import { openKeyedState } from './adapters/keyed-stores.ts'
 import { CONFIG, ENV_PREFIX } from './config.ts'
 import { createEnricher } from './service.ts'
 import { createEnricherTelemetry } from './telemetry.ts'
@@ -29,6 +30,7 @@ await runService({
       codes: createCodeLoader({ store, codec, cacheDir: join(config.stateDir, 'bundles') }),
       tables: createJoinTables({ kafka, codec, onFatal: fatal }),
       limits: config,
+      openKeyed: (id) => openKeyedState(join(config.stateDir, 'keyed'), id),
       pace: { commitIntervalMs: config.commitIntervalMs, tickMs: 100, now: () => performance.now() },
       wallClock: () => new Date().toISOString(),
       telemetry: createEnricherTelemetry(telemetry, logger),

@@ -1,9 +1,8 @@
 import type { CommitEvent } from '@mesh/shared/core/books'
-import type { JoinRule } from '@mesh/shared/core/contract'
 import { MeshError } from '@mesh/shared/core/errors'
 import type { RecordToSend } from '@mesh/shared/core/record'
 import type { Producer, Progress } from '@mesh/shared/kafka/port'
-import { readArrival, type Source } from './core/arrival.ts'
+import { type Arrival, readArrival, type Source } from './core/arrival.ts'
 import {
   type BookId,
   type Books,
@@ -18,7 +17,9 @@ import { type Decidable, type Fate, type RefineCode, refinedFate, settledFate } 
 import type { DedupeStore } from './core/dedupe.ts'
 import { createEmitPlan } from './core/emit-plan.ts'
 import type { PublishedFates } from './core/fates.ts'
-import { type Joined, type JoinedRow, joinKey, joinRows, NO_JOINS } from './core/joins.ts'
+import { type Joined, type JoinedRow, joinKey, joinRows, joinRulesOf, NO_JOINS } from './core/joins.ts'
+import type { KeyedState } from './core/keyed-state.ts'
+import { isChangeStream, readChange } from './core/read-change.ts'
 import type { EnricherTelemetry } from './telemetry.ts'
 
 export type EmitLimits = { readonly maxChunkBytes: number; readonly maxOutputBytes: number }
@@ -43,6 +44,8 @@ export type PartitionState = {
   readonly id: BookId
   readonly books: Books
   readonly dedupe: DedupeStore
+  /** Histories of a change stream's keys. */
+  readonly keyed: KeyedState
   readonly fates: PublishedFates
   /** End of the own output that `fates` was read from. */
   readonly fatesEnd: number
@@ -58,7 +61,7 @@ export type PartitionWorker = {
   run(sources: Iterable<Source>, end?: number): Promise<void>
   /** Closes the step: the progress to commit for `nextOffset` of the topic being read. */
   checkpoint(nextOffset: number): Progress
-  /** Publishes the last checkpoint; called once its offset is committed. */
+  /** Called once the last checkpoint's offset is committed: keeps its state, publishes its books. */
   announce(): Promise<void>
   /** Publishes the committed books again: their event may have been lost with the process that owed it. */
   republish(): Promise<void>
@@ -67,7 +70,7 @@ export type PartitionWorker = {
 }
 
 export function createPartitionWorker(state: PartitionState, context: WorkerContext): PartitionWorker {
-  const { id, books, dedupe, fates } = state
+  const { id, books, dedupe, keyed, fates } = state
   const { topics, limits, telemetry } = context
   const outputs = createEmitPlan(limits.maxChunkBytes)
   const deadLetters = createEmitPlan(limits.maxChunkBytes)
@@ -106,9 +109,8 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
   function decideNext(source: Source): Fate {
     const { offset } = source.at
     const code = context.codeAt(id.partition, offset)
-    const arrival = readArrival(source, code.contract)
     dedupe.advance(source.record.timestamp)
-    const duplicate = arrival.kind !== 'poison' && dedupe.note(arrival.eventId, code.contract.refine.dedupeWindowMs)
+    const { arrival, duplicate } = arrive(source, code)
     books.codeHash = code.codeHash
     books.contractHash = code.contractHash
     const input: Decidable = {
@@ -127,10 +129,21 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
     return fate
   }
 
+  /** A change is held against its key's history, without a time window; any other event against the ids of the window. */
+  function arrive(source: Source, { contract }: RefineCode): { arrival: Arrival; duplicate: boolean } {
+    if (isChangeStream(contract)) {
+      const { arrival, superseded } = readChange(source, contract, keyed)
+      return { arrival, duplicate: superseded }
+    }
+    const arrival = readArrival(source, contract)
+    const duplicate = arrival.kind !== 'poison' && dedupe.note(arrival.eventId, contract.refine.dedupeWindowMs)
+    return { arrival, duplicate }
+  }
+
   function join({ source, arrival, code }: Decidable): Joined {
-    const rules: readonly JoinRule[] = code.contract.refine.joins
     const bytes = source.record.value
-    if (rules.length === 0 || arrival.kind !== 'event' || bytes === null) return NO_JOINS
+    if (bytes === null || (arrival.kind !== 'event' && arrival.kind !== 'change')) return NO_JOINS
+    const rules = joinRulesOf(arrival, code.contract.refine.joins)
     const found = rules.map((rule) => {
       const key = joinKey(rule, arrival.event, bytes)
       return key === null ? null : context.findRow(rule.stream, key)
@@ -156,6 +169,7 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
     run,
     checkpoint(nextOffset) {
       books.rawTime = dedupe.rawTime()
+      keyed.seal(books.sourceNext)
       telemetry.checkpoint(id, dedupe.size())
       announcement = refinedCommitEvent(id, books, context.wallClock())
       const metadata = booksMetadata(books)
@@ -163,6 +177,7 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
       return { nextOffset, metadata }
     },
     async announce() {
+      keyed.keep()
       if (announcement === null) return
       const event = announcement
       announcement = null

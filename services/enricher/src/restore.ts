@@ -3,38 +3,16 @@ import { MAIN_LANE, parseMeshSrc } from '@mesh/shared/core/coordinate'
 import { MeshError } from '@mesh/shared/core/errors'
 import { headerText, type RecordBatch } from '@mesh/shared/core/record'
 import { HEADER } from '@mesh/shared/core/topics'
-import type { ReplayedHistory } from '@mesh/shared/core/versions'
-import type { KafkaPort, PartitionOffsets } from '@mesh/shared/kafka/port'
 import { readArrival, type Source } from './core/arrival.ts'
-import { type BookId, closeStep, openBooks, readBooks, refinedCommitEvent } from './core/books.ts'
-import type { RefineCode } from './core/decide.ts'
+import { closeStep, openBooks, readBooks, refinedCommitEvent } from './core/books.ts'
 import { createDedupeStore, type DedupeStore } from './core/dedupe.ts'
 import { createPublishedFates } from './core/fates.ts'
+import { createKeyedState, createMemoryKeyedStore } from './core/keyed-state.ts'
 import { payloadOf } from './core/refined-record.ts'
 import { rawSources, replayedSources } from './core/replayed.ts'
 import type { PartitionState } from './partition-worker.ts'
-
-export type RestoreDeps = {
-  readonly kafka: Pick<KafkaPort, 'admin' | 'readRanges'>
-  readonly topics: { readonly raw: string; readonly refined: string }
-  readonly codeAt: (partition: number, offset: number) => RefineCode
-  /** The longest dedupe window of the version's bundles. */
-  readonly retainMs: number
-  /** The history that the version was given, while its topic exists. */
-  readonly replay: ReplayedHistory | null
-}
-
-export type RestoreFrom = {
-  readonly id: BookId
-  /** Metadata of the offset that carries the books; null before the first commit. */
-  readonly metadata: string | null
-  /** First raw offset that the version covers. */
-  readonly start: number
-  /** Where the books go on, when that is beyond their own position: the changeover. */
-  readonly atLeast?: number
-  /** End of what was read of the replay topic; null = all of it. */
-  readonly replayedTo: number | null
-}
+import { partitionOffsets, type RestoreDeps, type RestoreFrom } from './restore-deps.ts'
+import { restoreKeyed } from './restore-keyed.ts'
 
 /** Rebuilds a partition's state from what is durable: the books, the own output after them, and the raw log within the window. */
 export async function restorePartition(deps: RestoreDeps, from: RestoreFrom): Promise<PartitionState> {
@@ -67,7 +45,11 @@ export async function restorePartition(deps: RestoreDeps, from: RestoreFrom): Pr
   const dedupe = createDedupeStore(deps.retainMs)
   if (deps.retainMs > 0) await rebuildDedupe(deps, from, { dedupe, to: books.sourceNext, rawTime: books.rawTime })
   if (books.rawTime !== null) dedupe.advance(books.rawTime)
-  return { id, books, dedupe, fates, fatesEnd: output.highWatermark, announced }
+  const keyed =
+    deps.openKeyed === null
+      ? createKeyedState(createMemoryKeyedStore())
+      : await restoreKeyed({ ...deps, openKeyed: deps.openKeyed }, from, books.sourceNext)
+  return { id, books, dedupe, keyed, fates, fatesEnd: output.highWatermark, announced }
 }
 
 /**
@@ -119,15 +101,4 @@ async function firstInWindow(
   if (rawTime === null || rawTime < retainMs) return 0
   const first = (await kafka.admin.offsetsAtTime(topic, rawTime - retainMs)).get(partition)
   return first ?? Number.MAX_SAFE_INTEGER
-}
-
-export async function partitionOffsets(
-  kafka: Pick<KafkaPort, 'admin'>,
-  topic: string,
-  partition: number,
-): Promise<PartitionOffsets> {
-  const found = (await kafka.admin.offsets(topic)).find((offsets) => offsets.partition === partition)
-  if (!found)
-    throw new MeshError('MESH_STREAM_UNKNOWN', 'the partition does not exist', { place: `${topic}/${partition}` })
-  return found
 }

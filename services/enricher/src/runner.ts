@@ -6,7 +6,10 @@ import type { Service } from '@mesh/shared/runtime/service'
 import type { CodeLoader } from './adapters/code-loader.ts'
 import type { JoinTable, JoinTables } from './adapters/join-tables.ts'
 import { createRangeReader } from './adapters/range-reader.ts'
+import type { BookId } from './core/books.ts'
 import type { RefineCode } from './core/decide.ts'
+import type { KeyedState } from './core/keyed-state.ts'
+import { dedupeWindowOf, isChangeStream } from './core/read-change.ts'
 import {
   createRawHandler,
   createReplayHandler,
@@ -23,6 +26,8 @@ export type RunnerDeps = Pick<WorkerContext, 'producer' | 'publish' | 'limits' |
   readonly codes: CodeLoader
   readonly tables: JoinTables
   readonly pace: HandlerPace
+  /** Where the histories of a change stream's keys are kept. */
+  readonly openKeyed: (id: BookId) => KeyedState
   readonly onFatal: (error: unknown) => void
 }
 
@@ -46,6 +51,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   const codes = new Map<string, RefineCode>()
   const tables = new Map<string, JoinTable>()
   const finished = new Map<number, PartitionWorker>()
+  const keyed = new Map<number, KeyedState>()
   let replay: ReplayedHistory | null = null
   let reading: ReplayedHistory | null = null
   let consumer: GroupConsumer
@@ -155,14 +161,24 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     from: { metadata: string | null; start: number; atLeast?: number; replayedTo: number | null },
   ): Promise<PartitionWorker> {
     const id = { stream: state.stream, version: version.version, rawTopicId: state.rawTopicId, partition }
-    const retainMs = Math.max(0, ...[...codes.values()].map((code) => code.contract.refine.dedupeWindowMs))
+    const retainMs = Math.max(0, ...[...codes.values()].map((code) => dedupeWindowOf(code.contract)))
     const began = pace.now()
-    const restoring = { kafka: { admin: kafka.admin, readRanges }, topics, codeAt, retainMs, replay }
+    const changes = [...codes.values()].some((code) => isChangeStream(code.contract))
+    const openKeyed = changes ? openOnce : null
+    const restoring = { kafka: { admin: kafka.admin, readRanges }, topics, codeAt, retainMs, openKeyed, replay }
     const partitionState = await restorePartition(restoring, { id, ...from })
     const worker = createPartitionWorker(partitionState, context)
     deps.telemetry.restored(id, { ms: pace.now() - began, dedupeIds: worker.dedupeIds() })
     await worker.republish()
     return worker
+  }
+
+  /** A partition that comes back is opened anew: its former lane has ended. */
+  function openOnce(id: BookId): KeyedState {
+    keyed.get(id.partition)?.close()
+    const opened = deps.openKeyed(id)
+    keyed.set(id.partition, opened)
+    return opened
   }
 
   function checkPosition(
@@ -204,6 +220,8 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     start,
     async stop() {
       await consumer.stop()
+      for (const opened of keyed.values()) opened.close()
+      keyed.clear()
       await releaseTables()
     },
   }

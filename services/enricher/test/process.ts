@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { enricherGroup, rawTopic } from '@mesh/shared/core/topics'
 import { findVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
@@ -5,6 +6,7 @@ import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { vi } from 'vitest'
 import { createCodeLoader } from '../src/adapters/code-loader.ts'
 import { createJoinTables } from '../src/adapters/join-tables.ts'
+import { openKeyedState } from '../src/adapters/keyed-stores.ts'
 import { createRunner, type RunnerDeps } from '../src/runner.ts'
 import type { EnricherTelemetry } from '../src/telemetry.ts'
 import type { World } from './world.ts'
@@ -40,6 +42,7 @@ export async function processDeps(
     codes: createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir }),
     tables: createJoinTables({ kafka, codec: world.codec, onFatal }),
     limits: { maxChunkBytes: options.maxChunkBytes ?? 700_000, maxOutputBytes: 100_000 },
+    openKeyed: (id) => openKeyedState(join(world.cacheDir, 'keyed'), id),
     pace: { commitIntervalMs: 0, tickMs: 5, now: () => performance.now() },
     wallClock: () => '2026-01-01T00:00:00.000Z',
     telemetry: SILENT_TELEMETRY,

@@ -78,6 +78,13 @@ const OWN_CONFIG = {
     min: 100,
     doc: 'How often the leading gateway compares sources with what the applied streams ask for.',
   },
+  auditIntervalMs: {
+    env: 'MESH_INGEST_GATEWAY_AUDIT_INTERVAL',
+    kind: 'duration',
+    default: 3_600_000,
+    min: 0,
+    doc: 'How often each captured table is compared with its topic; 0 = only by `mesh audit`.',
+  },
   retryAfterMs: {
     env: 'MESH_INGEST_GATEWAY_RETRY_AFTER',
     kind: 'duration',

@@ -6,9 +6,11 @@ import type { KafkaLink } from './adapters/kafka-link.ts'
 import { createConnectRest } from './adapters/sources/connect-rest.ts'
 import { createPostgresDatabase } from './adapters/sources/postgres-database.ts'
 import { sourceRoutes } from './adapters/sources/sources-http.ts'
+import { type AuditSchedule, createAuditSchedule } from './audit-schedule.ts'
 import type { Config } from './config.ts'
 import { readApiKeys } from './core/api-keys.ts'
 import type { StreamDirectory } from './core/ports.ts'
+import { createSourceAuditor } from './source-auditor.ts'
 import { createSourceOperations } from './source-operations.ts'
 import { createSourceReconciler } from './source-reconciler.ts'
 import { createSourceService, type SourceService } from './source-service.ts'
@@ -22,9 +24,12 @@ export type ConnectSourcesOptions = {
   readonly telemetry: GatewayTelemetry
 }
 
+const MARK_TIMEOUT_MS = 60_000
+
 /** Composes what looks after the sources that Kafka Connect reads. */
 export function createConnectSources({ config, kafka, link, directory, telemetry }: ConnectSourcesOptions): {
   readonly connectors: SourceService
+  readonly audits: AuditSchedule
   readonly routes: (app: FastifyInstance) => void
 } {
   const connect = config.connectUrl === null ? null : createConnectRest(config.connectUrl)
@@ -39,14 +44,33 @@ export function createConnectSources({ config, kafka, link, directory, telemetry
     onReport: telemetry.sourceReported,
     now: Date.now,
   })
+  const freshId = (): string => uuidV7(Date.now(), randomBytes(10))
+  const audits = createAuditSchedule({
+    directory,
+    sources: connectors,
+    auditor: createSourceAuditor({
+      kafka,
+      database,
+      producer: link.producer,
+      freshId,
+      now: Date.now,
+      markTimeoutMs: MARK_TIMEOUT_MS,
+    }),
+    intervalMs: config.auditIntervalMs,
+    onAudited: telemetry.audited,
+    onTrouble: telemetry.sourcesTrouble,
+  })
   const operations = createSourceOperations({
     service: connectors,
     connect,
     database,
-    freshId: () => uuidV7(Date.now(), randomBytes(10)),
+    freshId,
   })
-  return {
-    connectors,
-    routes: sourceRoutes({ view: connectors.view, operations, apiKeys: readApiKeys(config.apiKeys) }),
-  }
+  const routes = sourceRoutes({
+    view: connectors.view,
+    operations,
+    audit: (stream, repair) => audits.audit(stream, repair),
+    apiKeys: readApiKeys(config.apiKeys),
+  })
+  return { connectors, audits, routes }
 }

@@ -59,7 +59,7 @@ await runService({
       now: Date.now,
       freshId: () => uuidV7(Date.now(), randomBytes(10)),
     })
-    const { connectors, routes } = createConnectSources({ config, kafka, link, directory, telemetry })
+    const { connectors, audits, routes } = createConnectSources({ config, kafka, link, directory, telemetry })
     const http = createHttpServer({
       host: config.httpHost,
       port: config.httpPort,
@@ -74,6 +74,6 @@ await runService({
     })
     const closing = { start: async () => {}, stop: () => kafka.close() }
     // HTTP stops first and drains; then nothing is being written.
-    return [closing, { start: async () => {}, stop: directory.stop }, link, connectors, pulled, http]
+    return [closing, { start: async () => {}, stop: directory.stop }, link, connectors, audits, pulled, http]
   },
 })

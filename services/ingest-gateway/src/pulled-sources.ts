@@ -34,5 +34,14 @@ export function createPulledSources({ config, kafka, directory, telemetry, fatal
     now: Date.now,
     onFatal: fatal,
   })
-  return { ...sources, stop: () => sources.stop().finally(() => http.close()) }
+  return {
+    ...sources,
+    async stop() {
+      try {
+        await sources.stop()
+      } finally {
+        await http.close()
+      }
+    },
+  }
 }

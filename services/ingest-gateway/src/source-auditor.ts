@@ -2,7 +2,7 @@ import { MeshError } from '@mesh/shared/core/errors'
 import { bytesText } from '@mesh/shared/core/record'
 import type { PostgresSource } from '@mesh/shared/core/source'
 import { rawTopic } from '@mesh/shared/core/topics'
-import type { KafkaPort } from '@mesh/shared/kafka/port'
+import type { KafkaPort, Producer } from '@mesh/shared/kafka/port'
 import {
   keyCondition,
   openPoint,
@@ -10,8 +10,10 @@ import {
   type TableShape,
   tableDigests,
   tableSums,
+  writeMark,
 } from './adapters/sources/audit-table.ts'
 import { type PostgresClient, withPostgres } from './adapters/sources/postgres-client.ts'
+import { type AuditMark, deleteRecord } from './core/sources/audit-delete.ts'
 import {
   type AuditPoint,
   BUCKETS,
@@ -23,33 +25,7 @@ import {
 } from './core/sources/audit-fold.ts'
 import { markersTopic } from './core/sources/connector-config.ts'
 import type { SourceDatabase } from './core/sources/ports.ts'
-
-export type AuditReport = {
-  readonly stream: string
-  readonly source: string
-  readonly table: string
-  /** closed: table and topic hold the same at the mark. */
-  readonly state: 'closed' | 'open'
-  readonly rows: { readonly table: number; readonly topic: number }
-  /** Of 256 ranges of key digests those whose sums differ. */
-  readonly badRanges: readonly number[]
-  /** Keys, at most 100 of each; the counts are whole. */
-  readonly missing: KeyList
-  readonly differing: KeyList
-  readonly extra: KeyList
-  /** Rows in the table whose last change is older than what the topic keeps. */
-  readonly unproven: number
-  /** Keys that a snapshot read while the audit ran: look again. */
-  readonly moving: number
-  /** Columns whose type has no common text. */
-  readonly uncompared: readonly string[]
-  /** Keys that were asked for again; null when it was not asked to repair. */
-  readonly reread: number | null
-  /** RFC 3339. */
-  readonly at: string
-}
-
-export type KeyList = { readonly count: number; readonly keys: readonly string[] }
+import type { AuditReport, KeyList } from './core/sources/source-types.ts'
 
 export type SourceAuditor = {
   audit(
@@ -61,6 +37,7 @@ export type SourceAuditor = {
 export type SourceAuditorOptions = {
   readonly kafka: KafkaPort
   readonly database: SourceDatabase
+  readonly producer: () => Producer | null
   readonly freshId: () => string
   readonly now: () => number
   readonly markTimeoutMs: number
@@ -86,11 +63,15 @@ export function createSourceAuditor(options: SourceAuditorOptions): SourceAudito
         async (client) => {
           const point = await openPoint(client)
           const shape = await readShape(client, target.table)
-          await passMark(target.source)
+          const mark = await passMark(target.source)
           const found = await compare(client, target, point, shape)
           await client.query('commit')
           const bad = [...found.missing, ...found.differing]
           if (repair && bad.length > 0) await reread(target, shape, bad)
+          if (repair && found.extra.length > 0) {
+            const at = { source: target.source.name, table: target.table, key: shape.key, lsn: mark, atMs: point.atMs }
+            await writeDeletes(target.stream, found.extra, at)
+          }
           return {
             stream: target.stream,
             source: target.source.name,
@@ -104,7 +85,7 @@ export function createSourceAuditor(options: SourceAuditorOptions): SourceAudito
             unproven: found.unproven,
             moving: found.moving,
             uncompared: shape.uncompared,
-            reread: repair ? bad.length : null,
+            repaired: repair ? bad.length + found.extra.length : null,
             at: new Date(options.now()).toISOString(),
           }
         },
@@ -113,7 +94,7 @@ export function createSourceAuditor(options: SourceAuditorOptions): SourceAudito
   }
 
   /** Returns once a mark that was written after the snapshot has come out of the connector: all before it is on the raw topics. */
-  async function passMark(source: PostgresSource): Promise<void> {
+  async function passMark(source: PostgresSource): Promise<bigint> {
     const topic = markersTopic(source.name)
     const id = options.freshId()
     await kafka.admin.ensureTopics([{ name: topic, partitions: 1, config: { 'retention.ms': '86400000' } }])
@@ -132,10 +113,9 @@ export function createSourceAuditor(options: SourceAuditorOptions): SourceAudito
     }, options.markTimeoutMs)
     try {
       await follower.caughtUp
-      await withPostgres(source, (client) =>
-        client.query("select pg_logical_emit_message(false, 'mesh.audit', $1::text)", [id]),
-      )
+      const lsn = await withPostgres(source, (client) => writeMark(client, id))
       await seen.promise
+      return lsn
     } finally {
       clearTimeout(timer)
       await follower.stop()
@@ -189,6 +169,21 @@ export function createSourceAuditor(options: SourceAuditorOptions): SourceAudito
       total.bad.push(...bad)
     }
     return total
+  }
+
+  async function writeDeletes(
+    stream: string,
+    keys: readonly string[],
+    mark: Omit<AuditMark, 'partitions'>,
+  ): Promise<void> {
+    const to = options.producer()
+    if (to === null) throw new MeshError('MESH_GATEWAY_STARTING', 'the gateway has not reached Kafka yet')
+    const topic = rawTopic(stream)
+    const partitions = await kafka.admin.partitionCount(topic)
+    await to.send(
+      topic,
+      keys.map((key) => deleteRecord(key, { ...mark, partitions })),
+    )
   }
 
   async function reread(

@@ -4,7 +4,7 @@ import type { Service } from '@mesh/shared/runtime/service'
 import { joinSourcesTopic, type SourcesTopic } from './adapters/sources/sources-topic.ts'
 import type { StreamDirectory } from './core/ports.ts'
 import { desiredSources, isByConnect } from './core/sources/desired-sources.ts'
-import type { DesiredSource, Intent, SourceReport } from './core/sources/source-types.ts'
+import type { AuditReport, DesiredSource, Intent, SourceReport } from './core/sources/source-types.ts'
 import { problemOf } from './core/sources/source-types.ts'
 
 export type SourceServiceOptions = {
@@ -26,6 +26,8 @@ export type SourceView = {
   /** Whether this gateway leads; null while it has not joined. */
   readonly leader: boolean | null
   readonly sources: readonly SourceReport[]
+  /** The last audit of each stream. */
+  readonly audits: readonly AuditReport[]
 }
 
 export type SourceService = Service & {
@@ -33,6 +35,8 @@ export type SourceService = Service & {
   find(name: string): DesiredSource | undefined
   setIntent(name: string, intent: Intent): Promise<void>
   forget(name: string): Promise<void>
+  /** Keeps the result of an audit for every gateway to tell. */
+  keep(audit: AuditReport): Promise<void>
 }
 
 const REJOIN_MS = 2000
@@ -106,6 +110,7 @@ export function createSourceService(options: SourceServiceOptions): SourceServic
       ),
       leader: topic?.isLeader() ?? null,
       sources: [...told.values(), ...missing].sort((a, b) => (a.source < b.source ? -1 : 1)),
+      audits: topic?.audits() ?? [],
     }
   }
 
@@ -133,6 +138,7 @@ export function createSourceService(options: SourceServiceOptions): SourceServic
     view,
     find: (name) => desired().find(({ source }) => source.name === name),
     setIntent: (name, intent) => joined().putIntent(name, intent),
+    keep: (audit) => joined().putAudit(audit),
     forget: (name) => joined().dropReport(name),
     async start() {
       next()

@@ -2,7 +2,7 @@ import type { MeshError } from '@mesh/shared/core/errors'
 import { errorFields, type Logger } from '@mesh/shared/runtime/logger'
 import type { Telemetry } from '@mesh/shared/runtime/telemetry'
 import type { StatusHooks } from './core/source-status.ts'
-import type { SourceReport } from './core/sources/source-types.ts'
+import type { AuditReport, SourceReport } from './core/sources/source-types.ts'
 
 /** Everything the gateway tells about itself. Labels: stream names of `mesh.versions`, configured principals, error codes. */
 export type GatewayTelemetry = {
@@ -25,6 +25,7 @@ export type GatewayTelemetry = {
   readonly sourceAction: (source: string, action: string) => void
   readonly sourceReported: (report: SourceReport) => void
   readonly sourcesTrouble: (error: unknown) => void
+  readonly audited: (report: AuditReport) => void
 }
 
 export function createGatewayTelemetry(
@@ -66,6 +67,7 @@ export function createGatewayTelemetry(
   const actions = meter.createCounter('mesh_ingest_source_actions_total', {
     description: 'What was done to connectors: put, pause, resume, restart, stop.',
   })
+  const audits = meter.createCounter('mesh_ingest_audits_total', { description: 'Audits of captured tables.' })
   return {
     accepted(stream, principal, events, size) {
       accepted.add(events, { stream, principal })
@@ -101,6 +103,15 @@ export function createGatewayTelemetry(
       if (state !== 'failed') return logger.info({ source, state }, 'source')
       const [first] = problems
       logger.error({ source, code: first?.code, message: first?.message, hint: first?.hint }, 'source does not run')
+    },
+    audited({ stream, state, missing, differing, extra }) {
+      const differences = missing.count + differing.count + extra.count
+      audits.add(1, { stream, state })
+      if (state === 'closed') return
+      logger.error(
+        { stream, differences, missing: missing.count, differing: differing.count, extra: extra.count },
+        'a table and its topic differ: `mesh audit <stream> --repair` reads the rows again',
+      )
     },
     sourcesTrouble: (error) => logger.warn(errorFields(error), 'sources cannot be looked after; it is tried again'),
   }

@@ -1,17 +1,21 @@
 import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { MeshError } from '@mesh/shared/core/errors'
 import type { Command, CommandContext } from '../command.ts'
+import { readAirports } from '../demo/real-data.ts'
 import { renderReport } from '../demo/report.ts'
 import { runDemo } from '../demo/run-demo.ts'
+import { DEMO_SERVERS, fillAirports, prepareSourcesProject } from '../demo/sources-demo.ts'
 import { watchMesh } from '../live-screen.ts'
 import { accessMesh, type MeshAccess } from '../mesh-access.ts'
 import type { Environment } from '../stack/process.ts'
 import { withLocalSecrets } from '../stack/secrets.ts'
 import { type Stack, startStack } from '../stack/stack.ts'
-import { STACK_OPTIONS, stackOptionsOf } from '../stack-options.ts'
+import { type PlainStackOptions, STACK_OPTIONS, stackOptionsOf } from '../stack-options.ts'
 import { createSteps, type Steps } from '../steps.ts'
 import { applyStreams } from '../streams/apply.ts'
 import { waitForGateway } from '../streams/wait-for-gateway.ts'
+import { noteStaleTypes } from '../types/stream-types.ts'
 
 const DEFAULT_FLIGHTS = 5000
 
@@ -25,10 +29,14 @@ export const start: Command = {
       type: 'boolean',
       doc: 'stop everything when it is shown; exit code 1 if a layer misses rows or the books do not close',
     },
+    sources: {
+      type: 'boolean',
+      doc: 'with sources that are pulled: airports from a PostgreSQL by change capture, clicks from a Redis, earthquakes by REST and GraphQL',
+    },
     flights: { type: 'string', value: 'NUMBER', doc: `flights to post, at most 20000 (default ${DEFAULT_FLIGHTS})` },
   },
   async run(context) {
-    const options = stackOptionsOf(context)
+    const options = context.flag('sources') ? withSources(stackOptionsOf(context)) : stackOptionsOf(context)
     const flights = Number(context.text('flights') ?? DEFAULT_FLIGHTS)
     if (!Number.isSafeInteger(flights) || flights < 1 || flights > 20_000)
       throw new MeshError('MESH_CLI_USAGE', '--flights takes 1 to 20000')
@@ -71,11 +79,20 @@ async function demonstrate(
   context: CommandContext,
   { stack, mesh, env, flights, steps }: Demonstration,
 ): Promise<boolean> {
-  const applied = await applyStreams({
-    projectRoot: context.projectDir(),
-    store: mesh.store,
-    replayerUrl: mesh.replayerUrl,
-  })
+  const sources = context.flag('sources')
+  const projectRoot = sources ? sourcesProject(context) : context.projectDir()
+  if (sources) await fillAirports(stack, await readAirports(context.codeDir))
+  else await noteStaleTypes(context)
+  let refusals = 0
+  const applied = await applyStreams(
+    { projectRoot, store: mesh.store, replayerUrl: mesh.replayerUrl },
+    {
+      onRefused(stream, error) {
+        refusals++
+        steps.note(`${stream} is refused and stays as it runs: ${error.message} [${error.code}]`)
+      },
+    },
+  )
   await waitForGateway(
     mesh.gateway.url,
     applied.map((answer) => answer.stream),
@@ -88,11 +105,26 @@ async function demonstrate(
     githubSecret: env['GITHUB_WEBHOOK_SECRET'] ?? '',
     runId: `run-${Date.now().toString(36)}`,
     flights,
+    reference: sources ? 'captured' : 'posted',
+    redisPort: sources ? (stack.ports['redis'] ?? null) : null,
     onStep: steps.note,
   })
   context.print(context.json ? JSON.stringify(result, null, 2) : renderReport(result, stack.addresses))
-  return result.complete
+  return result.complete && refusals === 0
 }
+
+/** A mesh of its own beside the usual one: the same streams have other contracts in it. The downloads are shared. */
+function withSources(options: PlainStackOptions): PlainStackOptions {
+  return {
+    ...options,
+    stateDir: join(options.stateDir, 'sources'),
+    cacheDir: join(options.stateDir, 'cache'),
+    extras: DEMO_SERVERS,
+  }
+}
+
+const sourcesProject = (context: CommandContext): string =>
+  prepareSourcesProject(context.projectDir(), context.codeDir, join(context.stateDir(), 'sources', 'project'))
 
 /** A stack that ends by itself ends the demonstration too, with its reason. */
 async function untilStopped(stack: Stack): Promise<never> {

@@ -6,6 +6,7 @@ import { readRunningStack } from '../stack/running.ts'
 import { stateLayout } from '../stack/state.ts'
 import type { ProcessStatus } from '../stack/supervisor.ts'
 import { renderColumns } from '../table.ts'
+import { readSources, renderSources } from './sources.ts'
 
 export const status: Command = {
   name: 'status',
@@ -26,9 +27,13 @@ async function runStatus(context: CommandContext): Promise<number> {
   const processes = await Promise.all(
     stack.processes.map(async (process) => ({ ...process, healthy: await isHealthy(process, stack.ports) })),
   )
+  const gateway = { url: stack.addresses.services['ingest-gateway'] ?? '', apiKey: null }
+  const sources = await readSources({ gateway }).catch(() => [])
   const { ready, startedAt, supervisor, addresses } = stack
   if (context.json) {
-    context.print(JSON.stringify({ running: true, ready, startedAt, supervisor, addresses, processes }, null, 2))
+    context.print(
+      JSON.stringify({ running: true, ready, startedAt, supervisor, addresses, processes, sources }, null, 2),
+    )
   } else {
     const header = ['process', 'state', 'health', 'pid', 'port', 'restarts', 'log']
     const rows = processes.map((process) => [
@@ -41,6 +46,7 @@ async function runStatus(context: CommandContext): Promise<number> {
       process.logFile,
     ])
     context.print(renderColumns([header, ...rows]))
+    if (sources.length > 0) context.print(`\n${renderSources(sources)}`)
     if (!ready) context.note('mesh is still starting')
   }
   return ready && processes.every((process) => process.healthy) ? 0 : 1

@@ -25,3 +25,15 @@ export async function sendClicks(
     client.destroy()
   }
 }
+
+/** How many clicks the stream has ever got. */
+export async function countClicks(port: number): Promise<number> {
+  const client = createClient({ socket: { host: '127.0.0.1', port, reconnectStrategy: false } })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return await client.xLen('clicks')
+  } finally {
+    client.destroy()
+  }
+}

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { MeshError } from '@mesh/shared/core/errors'
+import type { Earthquake } from './earthquake-server.ts'
 
 /** Real events from two npm packages; nothing of them is copied into the project. */
 export type GithubDelivery = { readonly event: string; readonly body: string }
@@ -43,6 +44,12 @@ export async function readAirports(projectRoot: string): Promise<Airport[]> {
 /** Flights without an id; equal rows occur. */
 export async function readFlights(projectRoot: string, file = 'flights-20k.json'): Promise<Flight[]> {
   return JSON.parse(await readFile(join(vegaData(projectRoot), file), 'utf8')) as Flight[]
+}
+
+/** 1,707 earthquakes of one week, as the USGS published them. */
+export async function readEarthquakes(projectRoot: string): Promise<Earthquake[]> {
+  const text = await readFile(join(vegaData(projectRoot), 'earthquakes.json'), 'utf8')
+  return (JSON.parse(text) as { features: Earthquake[] }).features
 }
 
 function vegaData(projectRoot: string): string {

@@ -5,7 +5,7 @@ import type { DemoResult } from './run-demo.ts'
 
 /** What arrived at every layer, as a person reads it. */
 export function renderReport(result: DemoResult, addresses: StackAddresses): string {
-  const receipts = Object.entries(result.receipts)
+  const receipts = Object.entries(result.receipts).filter(([, all]) => all.length > 0)
   return [
     '',
     heading('Receipts: what the gateway answered, once Kafka had each event (acks=all)'),
@@ -49,6 +49,7 @@ export function renderReport(result: DemoResult, addresses: StackAddresses): str
       ]),
     ]),
     '',
+    ...sourceLines(result),
     heading('Reconciliation'),
     indent(renderBooks(result.books)),
     '',
@@ -67,6 +68,16 @@ export function renderReport(result: DemoResult, addresses: StackAddresses): str
     ]),
     '',
   ].join('\n')
+}
+
+function sourceLines({ sources }: DemoResult): string[] {
+  if (sources.length === 0) return []
+  const rows = sources.map(({ what, expected, found }) => [
+    `  ${what}`,
+    String(expected),
+    `${found}${found === expected ? '' : '  MISSING'}`,
+  ])
+  return [heading('Pulled from sources'), renderColumns([['  source', 'there', 'arrived'], ...rows]), '']
 }
 
 function heading(text: string): string {

@@ -5,10 +5,13 @@ import type { MeshAccess } from '../mesh-access.ts'
 import type { StreamSummary } from '../verify/books.ts'
 import { closedBooks } from '../verify/closed-books.ts'
 import { overall } from '../verify/verify.ts'
+import { sendClicks } from './click-sender.ts'
 import { countLayers, type LayerCount, type Samples, sampleRows } from './evidence.ts'
+import { DEMO_CLICKS, showPulled } from './pulled-demo.ts'
 import { readAirports, readFlights, readGithubDeliveries } from './real-data.ts'
 import { type RefinedSample, readRefinedRecord } from './refined-sample.ts'
 import { type Sent, sendAirports, sendFlights, sendGithub } from './senders.ts'
+import { captureAirports, type SourceShown } from './sources-demo.ts'
 import { waitForTable } from './wait-for-table.ts'
 
 export type DemoOptions = {
@@ -18,6 +21,10 @@ export type DemoOptions = {
   /** Marks this run's events, so that a warm start adds events and checks exactly those. */
   readonly runId: string
   readonly flights: number
+  /** Where airports come from: posted, or captured from a table that has been filled. */
+  readonly reference: 'posted' | 'captured'
+  /** The Redis and the server that clicks and earthquakes are pulled from; null = none of them. */
+  readonly redisPort: number | null
   readonly onStep: (text: string) => void
 }
 
@@ -28,6 +35,8 @@ export type DemoResult = {
   readonly samples: Samples
   readonly layers: readonly LayerCount[]
   readonly books: readonly StreamSummary[]
+  /** What was pulled from sources. */
+  readonly sources: readonly SourceShown[]
   readonly complete: boolean
 }
 
@@ -37,19 +46,17 @@ const STEP_TIMEOUT_MS = 120_000
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const { mesh, onStep, runId } = options
   const gateway: GatewayAddress = mesh.gateway
-  const airports = await readAirports(options.codeDir)
   const flights = (await readFlights(options.codeDir)).slice(0, options.flights)
   const deliveries = readGithubDeliveries(options.codeDir)
 
-  onStep(`posting ${airports.length} airports (reference for the join)`)
-  const sentAirports = await sendAirports(gateway, airports, { runId })
+  const reference = await bringAirports(options, gateway)
   const airportsLive = (await mesh.streams()).find((state) => state.stream === 'airports')?.live ?? 1
   await waitForTable({
     kafka: mesh.kafka(),
     enricherUrl: mesh.addresses.services['enricher'] ?? '',
     stream: 'airports',
     version: airportsLive,
-    receipts: sentAirports.receipts,
+    receipts: reference.upTo,
     timeoutMs: STEP_TIMEOUT_MS,
   })
   onStep(`posting ${deliveries.length} signed GitHub webhooks and ${flights.length} flights`)
@@ -57,7 +64,9 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     sendGithub(gateway, deliveries, { runId, secret: options.githubSecret }),
     sendFlights(gateway, flights, { runId }),
   ])
-  const sent: Record<string, Sent> = { airports: sentAirports, github: sentGithub, flights: sentFlights }
+  const sent: Record<string, Sent> = { airports: reference.sent, github: sentGithub, flights: sentFlights }
+
+  const pulled = options.redisPort === null ? [] : await bringPulled(options, options.redisPort)
 
   onStep('waiting until every layer has them')
   const books = await closedBooks(mesh, STEP_TIMEOUT_MS)
@@ -68,6 +77,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     if (receipts && receipts.length > 0)
       layers.push(...(await countLayers(layersOf(mesh), state, receipts, await refinedTopicId(mesh, state))))
   }
+  const arrived = [...reference.shown, ...pulled]
   const flightState = states.find((state) => state.stream === 'flights')
   const shown = sentFlights.receipts[0]
   const rejected = Object.values(sent).flatMap((each) => each.rejected)
@@ -81,9 +91,37 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
         : { bronze: null, silver: null, landing: null },
     layers,
     books,
+    sources: arrived,
     complete:
-      rejected.length === 0 && layers.every((layer) => layer.found === layer.expected) && overall(books) === 'closed',
+      rejected.length === 0 &&
+      [...layers, ...arrived].every(({ found, expected }) => found === expected) &&
+      overall(books) === 'closed',
   }
+}
+
+async function bringPulled({ mesh, codeDir, onStep }: DemoOptions, redisPort: number): Promise<SourceShown[]> {
+  onStep(`appending ${DEMO_CLICKS} clicks to a Redis stream; earthquakes are polled by REST and GraphQL`)
+  await sendClicks(redisPort, { count: DEMO_CLICKS, startMs: Date.now() })
+  return showPulled({ mesh, codeDir, redisPort, timeoutMs: STEP_TIMEOUT_MS })
+}
+
+type Reference = {
+  readonly sent: Sent
+  /** Who has read these has all airports. */
+  readonly upTo: readonly Receipt[]
+  readonly shown: readonly SourceShown[]
+}
+
+async function bringAirports(options: DemoOptions, gateway: GatewayAddress): Promise<Reference> {
+  if (options.reference === 'captured') {
+    options.onStep('waiting until airports (reference for the join) are captured from PostgreSQL')
+    const { receipts, shown } = await captureAirports(options.mesh)
+    return { sent: { receipts: [], rejected: [] }, upTo: receipts, shown: [shown] }
+  }
+  const airports = await readAirports(options.codeDir)
+  options.onStep(`posting ${airports.length} airports (reference for the join)`)
+  const sent = await sendAirports(gateway, airports, { runId: options.runId })
+  return { sent, upTo: sent.receipts, shown: [] }
 }
 
 function layersOf(mesh: MeshAccess): { lakeUrl: string; warehouseFile: string } {

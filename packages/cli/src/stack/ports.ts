@@ -16,6 +16,8 @@ export const DEFAULT_PORTS = {
   replayer: 8104,
   'kafka-connect': 18083,
   postgres: 15432,
+  redis: 16379,
+  earthquakes: 18095,
 } as const
 
 /** Port by name. Names beyond the defaults belong to services a test brings along. */

@@ -27,7 +27,7 @@ export function redisServer(): ExtraServer {
         stopTimeoutMs: 10_000,
       }
     },
-    environment: (port) => ({ REDIS_PORT: String(port) }),
+    environment: (port) => ({ MESH_DEMO_REDIS_PORT: String(port) }),
   }
 }
 

@@ -4,6 +4,7 @@ import type { Contract } from '@mesh/shared/core/contract'
 import { formatInstant } from '@mesh/shared/core/instant'
 import { bytesText, type RecordHeader, type RecordToSend } from '@mesh/shared/core/record'
 import type { Arrival, Source } from './arrival.ts'
+import { changeOutcome } from './change-outcome.ts'
 import { totalBytes } from './emit-plan.ts'
 import type { Published } from './fates.ts'
 import type { Joined } from './joins.ts'
@@ -78,6 +79,7 @@ function emittable({ source, arrival, code }: Decidable, joined: Joined): Fate {
       return dead(arrival.problem)
     case 'tombstone':
       return okFate([{ subKey: null, value: null }], { source, arrival, code, joined })
+    case 'change':
     case 'event': {
       if (joined.problem !== null) return dead(joined.problem)
       const outcome = outcomeOf(source, arrival, code, joined)
@@ -118,11 +120,12 @@ function okFate(
 
 function outcomeOf(
   source: Source,
-  arrival: Extract<Arrival, { kind: 'event' }>,
+  arrival: Extract<Arrival, { kind: 'event' | 'change' }>,
   code: RefineCode,
   joined: Joined,
 ): Outcome<Record<string, unknown>> | Problem {
   if (code.refine === null) {
+    if (arrival.kind === 'change') return changeOutcome(arrival.event)
     return { kind: 'ok', outputs: [{ record: arrival.event as Record<string, unknown> }] }
   }
   try {

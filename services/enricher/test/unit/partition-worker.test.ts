@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { openBooks } from '../../src/core/books.ts'
 import { createDedupeStore } from '../../src/core/dedupe.ts'
 import { createPublishedFates } from '../../src/core/fates.ts'
+import { createKeyedState, createMemoryKeyedStore } from '../../src/core/keyed-state.ts'
 import { rawSources } from '../../src/core/replayed.ts'
 import { createPartitionWorker } from '../../src/partition-worker.ts'
 import { contractOf } from '../contract.ts'
@@ -38,6 +39,7 @@ function workerOf(
     id: ID,
     books: openBooks(0, 0),
     dedupe: createDedupeStore(0),
+    keyed: createKeyedState(createMemoryKeyedStore()),
     fates: createPublishedFates(SEQUENCE, 0),
     fatesEnd: 0,
     announced: null,

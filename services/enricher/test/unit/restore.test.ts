@@ -49,7 +49,7 @@ async function restored(metadata: string | null, options: Restoring = {}): Promi
   const id = { stream: 'orders', version: 1, rawTopicId: state.rawTopicId, partition: 0 }
   const retainMs = changed.contract.refine.dedupeWindowMs
   const partition = await restorePartition(
-    { kafka: world.kafka, topics: TOPICS, codeAt: () => changed, retainMs, replay },
+    { kafka: world.kafka, topics: TOPICS, codeAt: () => changed, retainMs, openKeyed: null, replay },
     { id, metadata, start: 0, replayedTo },
   )
   return createPartitionWorker(partition, {

@@ -102,3 +102,12 @@ export function keyCondition(key: readonly AuditColumn[], keys: readonly string[
   const list = keys.map((text) => `'${text.replaceAll("'", "''")}'`).join(', ')
   return `${keySql(key)} in (${list})`
 }
+
+/** Writes a mark into the database's log and returns its place there. Nothing of it stays in the database. */
+export async function writeMark(client: PostgresClient, id: string): Promise<bigint> {
+  const { rows } = await client.query<{ lsn: string }>(
+    "select (pg_logical_emit_message(false, 'mesh.audit', $1::text) - '0/0'::pg_lsn)::text as lsn",
+    [id],
+  )
+  return BigInt(rows[0]!.lsn)
+}

@@ -1,19 +1,28 @@
 import { MeshError } from '@mesh/shared/core/errors'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type ApiKey, authenticate } from '../../core/api-keys.ts'
+import type { AuditReport } from '../../core/sources/source-types.ts'
 import type { SourceOperations } from '../../source-operations.ts'
 import type { SourceView } from '../../source-service.ts'
 
 export type SourceRoutesOptions = {
   readonly view: () => SourceView
   readonly operations: SourceOperations
+  readonly audit: (stream: string, repair: boolean) => Promise<AuditReport>
   readonly apiKeys: readonly ApiKey[]
 }
 
 type SourceRoute = { Params: { source: string }; Body: { table?: string; confirm?: string } | null }
 
+type AuditRoute = { Params: { stream: string }; Body: { repair?: boolean } | null }
+
 /** Looking is free; whoever changes something needs an API key. */
-export function sourceRoutes({ view, operations, apiKeys }: SourceRoutesOptions): (app: FastifyInstance) => void {
+export function sourceRoutes({
+  view,
+  operations,
+  audit,
+  apiKeys,
+}: SourceRoutesOptions): (app: FastifyInstance) => void {
   function admit({ headers }: FastifyRequest): void {
     const apiKey = headers['x-api-key']
     authenticate(apiKeys, {
@@ -49,6 +58,10 @@ export function sourceRoutes({ view, operations, apiKeys }: SourceRoutesOptions)
       admit(request)
       await operations.resnapshot(confirmed(request))
       return { source: request.params.source, intent: 'running' }
+    })
+    app.post<AuditRoute>('/v1/streams/:stream/audit', async (request) => {
+      admit(request)
+      return audit(request.params.stream, request.body?.repair === true)
     })
     app.delete<SourceRoute>('/v1/sources/:source', async (request) => {
       admit(request)

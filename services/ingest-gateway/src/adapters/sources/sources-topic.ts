@@ -2,23 +2,25 @@ import { bytesText, type RecordToSend, textBytes } from '@mesh/shared/core/recor
 import { SOURCES_TOPIC } from '@mesh/shared/core/topics'
 import { sourcesTopicSpec } from '@mesh/shared/kafka/mesh-topics'
 import type { Follower, GroupConsumer, KafkaPort, Producer } from '@mesh/shared/kafka/port'
-import type { Intent, SourceReport } from '../../core/sources/source-types.ts'
+import type { AuditReport, Intent, SourceReport } from '../../core/sources/source-types.ts'
 
 /** `mesh.sources`: what operators want of sources and what the leader reports; and, by its one partition, who leads. */
 export type SourcesTopic = {
   readonly intentOf: (source: string) => Intent
   reports(): ReadonlyMap<string, SourceReport>
+  audits(): readonly AuditReport[]
   isLeader(): boolean
   /** Durable on return. */
   putIntent(source: string, intent: Intent): Promise<void>
   putReport(report: SourceReport): Promise<void>
   dropReport(source: string): Promise<void>
+  putAudit(report: AuditReport): Promise<void>
   stop(): Promise<void>
 }
 
 export const SOURCES_GROUP = 'mesh.ingest-gateway.sources'
 
-type Entry = { readonly intent: Intent } | { readonly report: SourceReport }
+type Entry = { readonly intent: Intent } | { readonly report: SourceReport } | { readonly audit: AuditReport }
 
 /**
  * Joins: reads the topic to its end, then asks for the lead, which the consumer group gives to one gateway at a time.
@@ -90,10 +92,12 @@ export async function joinSourcesTopic(
       new Map(
         [...entries.values()].flatMap((entry) => ('report' in entry ? [[entry.report.source, entry.report]] : [])),
       ),
+    audits: () => [...entries.values()].flatMap((entry) => ('audit' in entry ? [entry.audit] : [])),
     isLeader: () => leader,
     putIntent: (source, intent) => put(`intent/${source}`, { intent }),
     putReport: (report) => put(`report/${report.source}`, { report }),
     dropReport: (source) => put(`report/${source}`, null),
+    putAudit: (audit) => put(`audit/${audit.stream}`, { audit }),
     async stop() {
       leader = false
       await member.stop()

@@ -16,7 +16,7 @@ type Form = {
   readonly text: (value: unknown) => string
 }
 
-/** Longer texts are replaced by their digest, on both sides. */
+/** Bytes; longer texts are replaced by their digest, on both sides. */
 export const LONGEST_TEXT = 64
 
 const plain: Form = { sql: (c) => `${c}::text`, text: (value) => textOf(value) }
@@ -64,7 +64,7 @@ export const isComparable = ({ type }: AuditColumn): boolean => Object.hasOwn(FO
 /** SQL of a column's text, null included. */
 export function columnSql(column: AuditColumn, quoted: string): string {
   const text = FORMS[column.type]!.sql(quoted)
-  const short = `case when length(${text}) > ${LONGEST_TEXT} then 'md5:' || md5(${text}) else ${text} end`
+  const short = `case when octet_length(${text}) > ${LONGEST_TEXT} then 'md5:' || md5(${text}) else ${text} end`
   return `coalesce(${short}, e'\\x1e')`
 }
 
@@ -72,7 +72,7 @@ export function columnSql(column: AuditColumn, quoted: string): string {
 export function columnText(column: AuditColumn, value: unknown, digest: (text: string) => string): string {
   if (value === null || value === undefined) return NULL_TEXT
   const text = FORMS[column.type]!.text(value)
-  return [...text].length > LONGEST_TEXT ? `md5:${digest(text)}` : text
+  return Buffer.byteLength(text) > LONGEST_TEXT ? `md5:${digest(text)}` : text
 }
 
 function textOf(value: unknown): string {

@@ -33,21 +33,28 @@ export type Fold = {
 type Change = {
   readonly op?: string
   readonly after?: Readonly<Record<string, unknown>> | null
-  readonly source?: { readonly txId?: number | null; readonly snapshot?: string; readonly ts_ms?: number }
+  readonly source?: {
+    readonly txId?: number | null
+    readonly lsn?: number | bigint | null
+    /** JSON: the last commit's place in the database's log, and this change's. */
+    readonly sequence?: string
+    readonly ts_ms?: number
+  }
 }
 
 const UNAVAILABLE = '__debezium_unavailable_value'
 
 export function createFold({ point, columns, takes }: FoldOptions): Fold {
   const rows = new Map<string, readonly string[]>()
+  const places = new Map<string, bigint>()
+  let emptiedAt = -1n
   const moving = new Set<string>()
 
   function add(record: KafkaRecord): void {
     if (record.value === null) return
     const change = parseJson(record.value) as Change
     if (record.key === null) {
-      // A truncate has no key and empties the table.
-      if (change.op === 't' && isBefore(change, point)) rows.clear()
+      if (change.op === 't' && isBefore(change, point)) empty(placeOf(change))
       return
     }
     const key = bytesText(record.key)
@@ -56,8 +63,16 @@ export function createFold({ point, columns, takes }: FoldOptions): Fold {
       if (isRead(change)) moving.add(key)
       return
     }
-    if (change.after === null || change.after === undefined) rows.delete(key)
+    const place = placeOf(change)
+    if (place < emptiedAt || change.after === null || change.after === undefined) rows.delete(key)
     else rows.set(key, textsOf(change.after, rows.get(key)))
+    places.set(key, place)
+  }
+
+  /** A truncate has no key: it lies on one partition and empties what stands before it on all. */
+  function empty(at: bigint): void {
+    if (at > emptiedAt) emptiedAt = at
+    for (const key of rows.keys()) if ((places.get(key) ?? 0n) < at) rows.delete(key)
   }
 
   function textsOf(after: Readonly<Record<string, unknown>>, former: readonly string[] | undefined): readonly string[] {
@@ -76,6 +91,13 @@ export function isBefore({ source }: Change, point: AuditPoint): boolean {
   if (source?.txId === null || source?.txId === undefined) return (source?.ts_ms ?? 0) < point.atMs
   const id = widen(BigInt(source.txId), point.xmax)
   return id < point.xmin || (id < point.xmax && !point.running.has(id))
+}
+
+/** In the database's log; a row that an incremental snapshot has read stands where the log was then. */
+function placeOf({ source }: Change): bigint {
+  if (source?.lsn !== null && source?.lsn !== undefined) return BigInt(source.lsn)
+  const [, last] = JSON.parse(source?.sequence ?? '[]') as (string | null)[]
+  return BigInt(last ?? 0)
 }
 
 const isRead = ({ op }: Change): boolean => op === 'r'

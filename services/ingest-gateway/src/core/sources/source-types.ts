@@ -49,3 +49,30 @@ export const problemOf = (error: MeshError): SourceProblem => ({
   message: error.message,
   hint: error.hint,
 })
+
+export type AuditReport = {
+  readonly stream: string
+  readonly source: string
+  readonly table: string
+  /** closed: table and topic hold the same at the mark. */
+  readonly state: 'closed' | 'open'
+  readonly rows: { readonly table: number; readonly topic: number }
+  /** Of 256 ranges of key digests those whose sums differ. */
+  readonly badRanges: readonly number[]
+  /** Keys, at most 100 of each; the counts are whole. */
+  readonly missing: KeyList
+  readonly differing: KeyList
+  readonly extra: KeyList
+  /** Rows in the table whose last change is older than what the topic keeps. */
+  readonly unproven: number
+  /** Keys that a snapshot read while the audit ran: look again. */
+  readonly moving: number
+  /** Columns whose type has no common text. */
+  readonly uncompared: readonly string[]
+  /** Rows that were asked for again, and deletes that were written; null when it was not asked to repair. */
+  readonly repaired: number | null
+  /** RFC 3339. */
+  readonly at: string
+}
+
+export type KeyList = { readonly count: number; readonly keys: readonly string[] }

@@ -1,0 +1,94 @@
+import { MeshError } from '@mesh/shared/core/errors'
+import type { Command, CommandContext } from '../command.ts'
+import { callJson } from '../http-json.ts'
+import type { MeshAccess } from '../mesh-access.ts'
+import { withMesh } from '../running-mesh.ts'
+import { renderColumns } from '../table.ts'
+
+/** As the gateway tells it; see its README. */
+export type SourceShown = {
+  readonly source: string
+  readonly kind: string
+  readonly state: string
+  readonly streams: readonly string[]
+  readonly problems: readonly { readonly code: string; readonly message: string; readonly hint: string }[]
+  readonly tables: readonly {
+    readonly table: string
+    readonly stream: string
+    readonly replicaIdentity: string | null
+    readonly note: string | null
+  }[]
+  readonly lagBytes: number | null
+  readonly restarts: number
+}
+
+const ACTIONS = ['list', 'pause', 'resume', 'snapshot', 'resnapshot', 'delete']
+
+export const sources: Command = {
+  name: 'sources',
+  summary: 'show the databases that streams capture; pause, resume, snapshot, resnapshot or delete one',
+  usage: '[list|pause|resume|snapshot|resnapshot|delete] [source]',
+  options: {
+    table: { type: 'string', value: 'TABLE', doc: 'snapshot: only this table' },
+    yes: { type: 'boolean', doc: 'resnapshot, delete: yes, the slot and how far it has come are given up' },
+  },
+  async run(context) {
+    const [action = 'list', name, ...rest] = context.positionals
+    if (!ACTIONS.includes(action) || rest.length > 0 || (action === 'list') !== (name === undefined)) {
+      throw new MeshError('MESH_CLI_USAGE', `sources takes ${ACTIONS.join(', ')} and, but for list, a source`)
+    }
+    return withMesh(context, (mesh) => (name === undefined ? list(context, mesh) : act(context, mesh, action, name)))
+  },
+}
+
+async function list(context: CommandContext, mesh: MeshAccess): Promise<number> {
+  const shown = await readSources(mesh)
+  if (context.json) context.print(JSON.stringify(shown, null, 2))
+  else if (shown.length === 0) context.print('no applied stream is pulled from a source')
+  else context.print(renderSources(shown))
+  return shown.some(({ state }) => state === 'failed') ? 1 : 0
+}
+
+async function act(context: CommandContext, mesh: MeshAccess, action: string, name: string): Promise<number> {
+  const final = action === 'delete' || action === 'resnapshot'
+  if (final && !context.flag('yes')) {
+    const what = action === 'delete' ? 'drops its slot and publication' : 'gives up its slot and reads every row again'
+    throw new MeshError('MESH_CLI_USAGE', `sources ${action} ${what}: say --yes`)
+  }
+  const table = context.text('table')
+  const answer = await callJson<Record<string, unknown>>(
+    `${mesh.gateway.url}/v1/sources/${encodeURIComponent(name)}${action === 'delete' ? '' : `/${action}`}`,
+    {
+      method: action === 'delete' ? 'DELETE' : 'POST',
+      body: { ...(final ? { confirm: name } : {}), ...(table === undefined ? {} : { table }) },
+      apiKey: mesh.gateway.apiKey,
+    },
+  )
+  context.print(
+    context.json ? JSON.stringify(answer) : `${name}: ${action} is asked; \`mesh sources\` shows how it goes`,
+  )
+  return 0
+}
+
+/** Empty where the gateway is away or knows none. */
+export async function readSources(mesh: Pick<MeshAccess, 'gateway'>): Promise<readonly SourceShown[]> {
+  const view = await callJson<{ sources: readonly SourceShown[] }>(`${mesh.gateway.url}/v1/sources`)
+  return view.sources
+}
+
+export function renderSources(shown: readonly SourceShown[]): string {
+  const header = ['source', 'kind', 'state', 'lag', 'restarts', 'streams']
+  const rows = shown.map(({ source, kind, state, lagBytes, restarts, streams }) => [
+    source,
+    kind,
+    state,
+    lagBytes === null ? '-' : `${Math.ceil(lagBytes / 1024)} KiB`,
+    String(restarts),
+    streams.join(', '),
+  ])
+  const lines = shown.flatMap(({ source, problems, tables }) => [
+    ...problems.flatMap(({ code, message, hint }) => [`  ${source}: ${message} [${code}]`, `    ${hint}`]),
+    ...tables.flatMap(({ table, note }) => (note === null ? [] : [`  ${source}: ${table}: ${note}`])),
+  ])
+  return [renderColumns([header, ...rows]), ...lines].join('\n')
+}

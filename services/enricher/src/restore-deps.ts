@@ -1,0 +1,41 @@
+import { MeshError } from '@mesh/shared/core/errors'
+import type { ReplayedHistory } from '@mesh/shared/core/versions'
+import type { KafkaPort, PartitionOffsets } from '@mesh/shared/kafka/port'
+import type { BookId } from './core/books.ts'
+import type { RefineCode } from './core/decide.ts'
+import type { KeyedState } from './core/keyed-state.ts'
+
+export type RestoreDeps = {
+  readonly kafka: Pick<KafkaPort, 'admin' | 'readRanges'>
+  readonly topics: { readonly raw: string; readonly refined: string }
+  readonly codeAt: (partition: number, offset: number) => RefineCode
+  /** The longest dedupe window of the version's bundles. */
+  readonly retainMs: number
+  /** Opens what is kept of a change stream's keys; null for any other stream. */
+  readonly openKeyed: ((id: BookId) => KeyedState) | null
+  /** The history that the version was given, while its topic exists. */
+  readonly replay: ReplayedHistory | null
+}
+
+export type RestoreFrom = {
+  readonly id: BookId
+  /** Metadata of the offset that carries the books; null before the first commit. */
+  readonly metadata: string | null
+  /** First raw offset that the version covers. */
+  readonly start: number
+  /** Where the books go on, when that is beyond their own position: the changeover. */
+  readonly atLeast?: number
+  /** End of what was read of the replay topic; null = all of it. */
+  readonly replayedTo: number | null
+}
+
+export async function partitionOffsets(
+  kafka: Pick<KafkaPort, 'admin'>,
+  topic: string,
+  partition: number,
+): Promise<PartitionOffsets> {
+  const found = (await kafka.admin.offsets(topic)).find((offsets) => offsets.partition === partition)
+  if (!found)
+    throw new MeshError('MESH_STREAM_UNKNOWN', 'the partition does not exist', { place: `${topic}/${partition}` })
+  return found
+}
