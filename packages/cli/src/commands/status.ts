@@ -1,4 +1,5 @@
 import type { Command, CommandContext } from '../command.ts'
+import { readPulled, renderPulled } from '../pulled-view.ts'
 import { isBrokerReady } from '../stack/kafka-probe.ts'
 import { HOST, isPortOpen, type PortMap } from '../stack/ports.ts'
 import { isUp } from '../stack/registry.ts'
@@ -29,10 +30,11 @@ async function runStatus(context: CommandContext): Promise<number> {
   )
   const gateway = { url: stack.addresses.services['ingest-gateway'] ?? '', apiKey: null }
   const sources = await readSources({ gateway }).catch(() => [])
+  const pulled = await readPulled(gateway.url)
   const { ready, startedAt, supervisor, addresses } = stack
   if (context.json) {
     context.print(
-      JSON.stringify({ running: true, ready, startedAt, supervisor, addresses, processes, sources }, null, 2),
+      JSON.stringify({ running: true, ready, startedAt, supervisor, addresses, processes, sources, pulled }, null, 2),
     )
   } else {
     const header = ['process', 'state', 'health', 'pid', 'port', 'restarts', 'log']
@@ -47,6 +49,7 @@ async function runStatus(context: CommandContext): Promise<number> {
     ])
     context.print(renderColumns([header, ...rows]))
     if (sources.length > 0) context.print(`\n${renderSources(sources)}`)
+    if (pulled.length > 0) context.print(`\n${renderPulled(pulled)}`)
     if (!ready) context.note('mesh is still starting')
   }
   return ready && processes.every((process) => process.healthy) ? 0 : 1
