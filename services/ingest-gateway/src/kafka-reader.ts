@@ -48,7 +48,11 @@ export function createKafkaReader(options: KafkaReaderOptions): Service {
         foreign = await options.connect()
         await consume(foreign)
       } catch (error) {
-        report.failing(isMeshError(error) ? error : new MeshError('MESH_INTERNAL', 'reading a topic', { cause: error }))
+        report.failing(
+          isMeshError(error)
+            ? error
+            : new MeshError('MESH_KAFKA_UNAVAILABLE', 'the cluster does not answer', { cause: error }),
+        )
         await sleep(retryDelayMs(RETRY, ++attempt, options.random())!, stopped.signal)
       } finally {
         // A reader that broke does not close its partitions.
@@ -75,7 +79,6 @@ export function createKafkaReader(options: KafkaReaderOptions): Service {
     })
     try {
       await consumer.start()
-      report.running(shown())
       await Promise.race([broken.promise, ended(stopped.signal)])
     } finally {
       await consumer.stop().catch(() => undefined)
@@ -97,6 +100,7 @@ export function createKafkaReader(options: KafkaReaderOptions): Service {
     // Where it begins is decided once: `end` is another place after every restart.
     if (position !== kept?.position) await commit(session, { topicId, position }, [])
     positions.set(partition, position)
+    report.ok(shown())
     return { position, handler: handlerOf(foreign, session, assigned) }
   }
 

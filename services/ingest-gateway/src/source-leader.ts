@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { isMeshError, MeshError } from '@mesh/shared/core/errors'
 import { retryDelayMs } from '@mesh/shared/core/retry-policy'
 import { CURSORS_TOPIC } from '@mesh/shared/core/topics'
+import { meshTopics } from '@mesh/shared/kafka/mesh-topics'
 import type { GroupConsumer, KafkaPort } from '@mesh/shared/kafka/port'
 import type { Service } from '@mesh/shared/runtime/service'
 import type { SourceSession } from './core/ports.ts'
@@ -47,6 +48,8 @@ export function createSourceLeader(options: SourceLeaderOptions): Service {
         assign: ({ highWatermark }) => Promise.resolve({ position: highWatermark, paused: true, handler: leading() }),
       })
       try {
+        // A mesh that was applied before there were sources has no such topic.
+        await kafka.admin.ensureTopics(meshTopics().filter(({ name }) => name === CURSORS_TOPIC))
         await own.start()
         consumer = own
         attempt = 0
@@ -56,7 +59,7 @@ export function createSourceLeader(options: SourceLeaderOptions): Service {
         consumer = null
         await resign()
         if (stopped.signal.aborted) return own.stop().catch(() => undefined)
-        options.onFailing(asMeshError(error, 'the consumer group of the source broke'))
+        options.onFailing(asUnavailable(error))
       }
       await pause(attempt + 1, stopped.signal)
     }
@@ -79,11 +82,15 @@ export function createSourceLeader(options: SourceLeaderOptions): Service {
     for (let attempt = 1; !signal.aborted; attempt++) {
       let session: SourceSession | null = null
       try {
-        session = await options.open()
+        session = await options.open().catch((error: unknown) => {
+          throw asUnavailable(error)
+        })
         if (!signal.aborted) await options.task(session, signal)
       } catch (error) {
         if (signal.aborted) break
-        options.onFailing(asMeshError(error, 'reading the source'))
+        options.onFailing(
+          isMeshError(error) ? error : new MeshError('MESH_INTERNAL', 'reading the source', { cause: error }),
+        )
         if (isMeshError(error) && error.code === 'MESH_KAFKA_FENCED') await sleep(FENCED_PAUSE_MS, signal)
         else await pause(attempt, signal)
       } finally {
@@ -120,6 +127,7 @@ function aborted(signal: AbortSignal): Promise<unknown> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(signal.reason), { once: true }))
 }
 
-function asMeshError(error: unknown, doing: string): MeshError {
-  return isMeshError(error) ? error : new MeshError('MESH_INTERNAL', doing, { cause: error })
+/** What Kafka's client throws by itself says that Kafka is away. */
+function asUnavailable(error: unknown): MeshError {
+  return isMeshError(error) ? error : new MeshError('MESH_KAFKA_UNAVAILABLE', 'Kafka does not answer', { cause: error })
 }
