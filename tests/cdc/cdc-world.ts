@@ -118,7 +118,7 @@ export async function startCdcWorld(options: {
           last = (await world.reports().catch(() => [])).find((report) => report.source === source)
           return last && wanted(last) ? last : null
         },
-        { what: `source ${source} ${what}`, timeoutMs: 90_000, everyMs: 200, progress: () => JSON.stringify(last) },
+        { what: `source ${source} ${what}`, timeoutMs: 170_000, everyMs: 200, progress: () => JSON.stringify(last) },
       )
     },
     ask,

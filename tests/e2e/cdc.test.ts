@@ -4,6 +4,9 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { type CdcWorld, startCdcWorld } from '../cdc/cdc-world.ts'
 import { describeAudit } from './cdc-audit.ts'
 
+/** Broker, database, Connect and their first connector, on a busy machine. */
+const START_TIMEOUT_MS = 600_000
+
 describe('change capture from PostgreSQL', () => {
   let world: CdcWorld
 
@@ -18,7 +21,7 @@ describe('change capture from PostgreSQL', () => {
     world.source('shop')
     await world.stream('orders', 'shop', 'public.orders')
     await world.report('shop', ({ state }) => state === 'running', 'to run')
-  })
+  }, START_TIMEOUT_MS)
   afterAll(() => world?.stop())
 
   it('brings the rows there are and then every change, keyed and partitioned as a post would be', async () => {

@@ -35,7 +35,7 @@ describe('change capture under kill -9', () => {
     world.source('faults')
     await world.stream('load', 'faults', 'public.load')
     await world.report('faults', ({ state }) => state === 'running', 'to run')
-  })
+  }, 600_000)
   afterAll(() => world?.stop())
 
   async function copies(): Promise<void> {
