@@ -7,7 +7,7 @@ const FAULTS = {
   test: {
     name: 'faults',
     include: ['tests/faults/**/*.test.ts'],
-    globalSetup: STACK,
+    sequence: { groupOrder: 4 },
     fileParallelism: false,
     testTimeout: 900_000,
     hookTimeout: 300_000,
@@ -47,6 +47,17 @@ const config: ViteUserConfig = defineConfig({
           include: ['tests/e2e/**/*.test.ts'],
           globalSetup: STACK,
           sequence: { groupOrder: 2 },
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
+      },
+      {
+        // Each file starts a mesh of its own, with a database.
+        test: {
+          name: 'cdc',
+          include: ['tests/cdc/**/*.test.ts'],
+          sequence: { groupOrder: 3 },
           fileParallelism: false,
           testTimeout: 180_000,
           hookTimeout: 180_000,

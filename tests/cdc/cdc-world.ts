@@ -40,11 +40,8 @@ export type CdcWorld = {
   stop(): Promise<void>
 }
 
-export async function startCdcWorld(options: {
-  cacheDir: string
-  services?: readonly string[]
-  env?: Readonly<Record<string, string>>
-}): Promise<CdcWorld> {
+/** @param options.services default: only what binds streams and looks after sources. */
+export async function startCdcWorld(options: { services?: readonly string[] } = {}): Promise<CdcWorld> {
   const projectDir = mkdtempSync(join(tmpdir(), 'mesh-cdc-'))
   // PostgreSQL runs as another account when the tests run as root.
   chmodSync(projectDir, 0o711)
@@ -53,11 +50,10 @@ export async function startCdcWorld(options: {
   const env = withLocalSecrets(stateDir, {
     ...process.env,
     MESH_INGEST_GATEWAY_SOURCE_INTERVAL: '300ms',
-    ...options.env,
   })
   const stack = await startStack({
     stateDir,
-    cacheDir: options.cacheDir,
+    cacheDir: join(ROOT, '.mesh', 'cache'),
     codeDir: ROOT,
     env,
     ports: 'free',
@@ -118,7 +114,7 @@ export async function startCdcWorld(options: {
           last = (await world.reports().catch(() => [])).find((report) => report.source === source)
           return last && wanted(last) ? last : null
         },
-        { what: `source ${source} ${what}`, timeoutMs: 90_000, everyMs: 200, progress: () => JSON.stringify(last) },
+        { what: `source ${source} ${what}`, timeoutMs: 170_000, everyMs: 200, progress: () => JSON.stringify(last) },
       )
     },
     ask,

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
 import type { AuditReport } from '../../services/ingest-gateway/src/core/sources/source-types.ts'
 import { type CdcWorld, startCdcWorld } from '../cdc/cdc-world.ts'
@@ -30,12 +30,12 @@ describe('change capture under kill -9', () => {
   let world: CdcWorld
 
   beforeAll(async () => {
-    world = await startCdcWorld({ cacheDir: inject('stackCache') })
+    world = await startCdcWorld()
     await world.sql('create table load (id bigint primary key, batch text not null, note text)')
     world.source('faults')
     await world.stream('load', 'faults', 'public.load')
     await world.report('faults', ({ state }) => state === 'running', 'to run')
-  })
+  }, 600_000)
   afterAll(() => world?.stop())
 
   async function copies(): Promise<void> {

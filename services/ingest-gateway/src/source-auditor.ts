@@ -76,7 +76,7 @@ export function createSourceAuditor(options: SourceAuditorOptions): SourceAudito
             stream: target.stream,
             source: target.source.name,
             table: target.table,
-            state: bad.length + found.extra.length === 0 ? 'closed' : 'open',
+            state: stateOf(found),
             rows: found.rows,
             badRanges: found.bad,
             missing: listOf(found.missing),
@@ -206,6 +206,11 @@ type Comparison = {
   unproven: number
   moving: number
   readonly rows: { readonly table: number; topic: number }
+}
+
+function stateOf({ missing, differing, extra, unproven, moving }: Comparison): AuditReport['state'] {
+  if (missing.length + differing.length + extra.length > 0) return 'open'
+  return unproven + moving > 0 ? 'unproven' : 'closed'
 }
 
 const listOf = (keys: readonly string[]): KeyList => ({ count: keys.length, keys: keys.slice(0, KEYS_SHOWN) })

@@ -107,7 +107,7 @@ export function createGatewayTelemetry(
     audited({ stream, state, missing, differing, extra }) {
       const differences = missing.count + differing.count + extra.count
       audits.add(1, { stream, state })
-      if (state === 'closed') return
+      if (state !== 'open') return
       logger.error(
         { stream, differences, missing: missing.count, differing: differing.count, extra: extra.count },
         'a table and its topic differ: `mesh audit <stream> --repair` reads the rows again',

@@ -7,7 +7,7 @@ type Keys = { readonly count: number; readonly keys: readonly string[] }
 type Audit = {
   readonly stream: string
   readonly table: string
-  readonly state: 'closed' | 'open'
+  readonly state: 'closed' | 'open' | 'unproven'
   readonly rows: { readonly table: number; readonly topic: number }
   readonly badRanges: readonly number[]
   readonly missing: Keys

@@ -57,10 +57,19 @@ export async function loadSourcesOf(
     else {
       const reason = mismatch(kind, loaded.source)
       if (reason) hear.report(['ingest', i, 'source'], reason)
+      if (isPlanned(kind, loaded.source)) {
+        const reason =
+          'change capture of MongoDB by the driver is planned and not built: `reader: connect` uses Debezium'
+        hear.problems([{ code: 'MESH_CONTRACT_NOT_YET', file: `sources/${name}.yaml`, line: null, reason }])
+      }
       sources[name] = loaded.source
     }
   }
   return sources
+}
+
+function isPlanned(kind: Ingest['kind'], source: Source): boolean {
+  return kind === 'cdc' && source.kind === 'mongodb' && source.reader === 'driver'
 }
 
 function mismatch(kind: Ingest['kind'], source: Source): string | null {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { archiveFile, archiveFlags, recordingFlags } from '../../../src/stack/archive.ts'
+import { workerProperties } from '../../../src/stack/connect.ts'
 import { formatLogDir, serverProperties } from '../../../src/stack/kafka-format.ts'
 import { SERVICES, stagesFor } from '../../../src/stack/service.ts'
 
@@ -75,3 +76,26 @@ function formatTemplate(distribution: string): void {
 function metaOf(logDir: string): string {
   return readFileSync(join(logDir, 'meta.properties'), 'utf8')
 }
+
+test('the Connect worker writes exactly once, reads secrets by reference, and a training run leaves nothing in Kafka', () => {
+  const place = { distribution: '/dist', folder: '/state', port: 8, kafkaBrokers: '127.0.0.1:9' }
+  const of = (text: string): Record<string, string> =>
+    Object.fromEntries(
+      text
+        .trim()
+        .split('\n')
+        .map((line) => line.split(/=(.*)/s)),
+    )
+  const worker = of(workerProperties(place))
+  expect(worker).toMatchObject({
+    'exactly.once.source.support': 'enabled',
+    'config.storage.replication.factor': '1',
+    'plugin.discovery': 'service_load',
+    'plugin.path': '/dist/plugins',
+    'config.providers': 'env,dir',
+    listeners: 'http://127.0.0.1:8',
+  })
+  const training = of(workerProperties(place, true))
+  expect(training['offset.storage.file.filename']).toBe('/state/offsets')
+  expect(Object.keys(training).filter((key) => key.includes('storage.topic'))).toEqual([])
+})

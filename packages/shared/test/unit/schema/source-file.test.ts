@@ -79,12 +79,20 @@ describe('a stream that is pulled from a source', () => {
   })
 
   it.each([
-    ['mongodb', 'url: env:MONGO_URL', 'cdc, source: shop, table: shop.orders'],
     ['mongodb', 'url: mongodb://127.0.0.1:27017/?replicaSet=rs0\nreader: connect', 'cdc, source: shop, table: a.b'],
     ['connect', 'config: { connector.class: org.example.Source, tasks.max: 1 }', 'connect, source: shop'],
   ])('takes a source of kind %s: %s', async (kind, lines, ingest) => {
     const { sources } = await load(`ingest: [{ kind: ${ingest} }]`, { shop: `name: shop\nkind: ${kind}\n${lines}\n` })
     expect(sources['shop']).toMatchObject({ kind })
+  })
+})
+
+describe('a source that is not built', () => {
+  it('is refused by name', async () => {
+    const shop = 'name: shop\nkind: mongodb\nurl: env:MONGO_URL\n'
+    expect(await problems('ingest: [{ kind: cdc, source: shop, table: shop.orders }]', { shop })).toContain(
+      'sources/shop.yaml: change capture of MongoDB by the driver is planned and not built',
+    )
   })
 })
 

@@ -39,3 +39,14 @@ test('tells ready, unready with its reason, silent and unreachable apart', async
   )
   expect(dead).toMatchObject([{ state: 'down' }, { state: 'down' }])
 })
+
+test('shows what a ready gateway says of sources in trouble, and nothing of those that run', async () => {
+  const problems = ['MESH_SOURCE_AUTH password authentication failed']
+  const url = await serve(
+    200,
+    JSON.stringify({ connectors: { shop: { state: 'failed', problems }, fine: { state: 'running', problems: [] } } }),
+  )
+  expect(await probeServices([{ name: 'gateway', url }], 10_000)).toMatchObject([
+    { state: 'ready', detail: 'source shop failed: MESH_SOURCE_AUTH password authentication failed' },
+  ])
+})

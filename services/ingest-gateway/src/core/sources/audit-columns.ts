@@ -65,7 +65,7 @@ export const isComparable = ({ type }: AuditColumn): boolean => Object.hasOwn(FO
 export function columnSql(column: AuditColumn, quoted: string): string {
   const text = FORMS[column.type]!.sql(quoted)
   const short = `case when octet_length(${text}) > ${LONGEST_TEXT} then 'md5:' || md5(${text}) else ${text} end`
-  return `coalesce(${short}, e'\\x1e')`
+  return `case when ${quoted} is null then e'\\x1e' else ${short} end`
 }
 
 /** The same text from a value of Debezium's JSON; `digest` is MD5 in hex of UTF-8. */

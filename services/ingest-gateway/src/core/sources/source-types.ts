@@ -54,8 +54,8 @@ export type AuditReport = {
   readonly stream: string
   readonly source: string
   readonly table: string
-  /** closed: table and topic hold the same at the mark. */
-  readonly state: 'closed' | 'open'
+  /** closed: table and topic hold the same at the mark. open: they differ. unproven: neither can be said of some rows. */
+  readonly state: 'closed' | 'open' | 'unproven'
   readonly rows: { readonly table: number; readonly topic: number }
   /** Of 256 ranges of key digests those whose sums differ. */
   readonly badRanges: readonly number[]

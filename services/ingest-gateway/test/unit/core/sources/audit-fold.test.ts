@@ -145,6 +145,10 @@ describe('the text of a value', () => {
     expect(columnText(column('c', 'int8'), 9007199254740993n, md5)).toBe('9007199254740993')
   })
 
+  it('asks for null before anything else: the form of a date is not null for it', () => {
+    expect(columnSql(column('c', 'date'), '"c"')).toMatch(/^case when "c" is null then e'\\x1e' else /)
+  })
+
   it('that is long is its digest, by bytes as the database counts them', () => {
     const text = 'é'.repeat(33)
     expect(columnText(column('c', 'text'), text, md5)).toBe(`md5:${md5(text)}`)

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
 import type { AuditReport } from '../../services/ingest-gateway/src/core/sources/source-types.ts'
-import type { CdcWorld } from '../cdc/cdc-world.ts'
+import type { CdcWorld } from './cdc-world.ts'
 
 const COLUMNS = `a int, b text, primary key (a, b), n numeric(10,3), n2 numeric, d date, ts timestamp, tz timestamptz, tm time,
   f4 float4, f8 float8, by bytea, j json, jb jsonb, u uuid, bo bool, ch char(5), ip inet, big bigint, long text,

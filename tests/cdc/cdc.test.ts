@@ -1,14 +1,17 @@
 import { partitionOf } from '@mesh/shared/core/partitioner'
 import { textBytes } from '@mesh/shared/core/record'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { type CdcWorld, startCdcWorld } from '../cdc/cdc-world.ts'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { describeAudit } from './cdc-audit.ts'
+import { type CdcWorld, startCdcWorld } from './cdc-world.ts'
+
+/** Broker, database, Connect and their first connector, on a busy machine. */
+const START_TIMEOUT_MS = 600_000
 
 describe('change capture from PostgreSQL', () => {
   let world: CdcWorld
 
   beforeAll(async () => {
-    world = await startCdcWorld({ cacheDir: inject('stackCache') })
+    world = await startCdcWorld()
     await world.sql(`create table orders (
       id bigint primary key, total numeric(12,3), at timestamptz, note text, document jsonb)`)
     await world.sql(`create table lines (order_id bigint, line int, sku text, primary key (order_id, line))`)
@@ -18,7 +21,7 @@ describe('change capture from PostgreSQL', () => {
     world.source('shop')
     await world.stream('orders', 'shop', 'public.orders')
     await world.report('shop', ({ state }) => state === 'running', 'to run')
-  })
+  }, START_TIMEOUT_MS)
   afterAll(() => world?.stop())
 
   it('brings the rows there are and then every change, keyed and partitioned as a post would be', async () => {
