@@ -1,18 +1,28 @@
 import type * as KafkaJs from 'kafkajs'
 import { follow, readRanges } from './bounded-reads.ts'
+import { createIdempotentProducer } from './idempotent-producer.ts'
 import { createKafkaJsAdmin } from './kafkajs-admin.ts'
 import { kafkajs } from './kafkajs-client.ts'
 import { createKafkaJsConsumer } from './kafkajs-consumer.ts'
 import { createKafkaJsProducer } from './kafkajs-producer.ts'
-import type { GroupConsumer, GroupConsumerOptions, KafkaPort, Producer } from './port.ts'
+import { connectProduceWire } from './platformatic-wire.ts'
+import type { GroupConsumer, GroupConsumerOptions, KafkaPort, Producer, ProducerOptions } from './port.ts'
 
-export type KafkaConnection = { readonly brokers: readonly string[]; readonly clientId: string }
+export type KafkaConnection = {
+  readonly brokers: readonly string[]
+  readonly clientId: string
+  /** The client that producers write with (docs/adr/0007); consumers are kafkajs's. */
+  readonly producer?: ProducerClient
+}
+
+export const PRODUCER_CLIENTS = ['platformatic', 'kafkajs'] as const
+export type ProducerClient = (typeof PRODUCER_CLIENTS)[number]
 
 const REQUEST_TIMEOUT_MS = 20_000
 const CONNECT_TIMEOUT_MS = 5000
 
-/** The Kafka port over kafkajs. Connections are made when first needed. */
-export function connectKafka({ brokers, clientId }: KafkaConnection): KafkaPort {
+/** The Kafka port, with the client that does best in each role. Connections are made when first needed. */
+export function connectKafka({ brokers, clientId, producer: writer = 'platformatic' }: KafkaConnection): KafkaPort {
   const client: KafkaJs.Kafka = new kafkajs.Kafka({
     brokers: [...brokers],
     clientId,
@@ -23,12 +33,17 @@ export function connectKafka({ brokers, clientId }: KafkaConnection): KafkaPort 
   })
   const admin = createKafkaJsAdmin(client, brokers, clientId)
   const producers = new Set<Producer>()
+  function createProducer(options: ProducerOptions | undefined): Promise<Producer> {
+    if (writer === 'kafkajs') return createKafkaJsProducer(client, options)
+    const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, requestTimeoutMs: REQUEST_TIMEOUT_MS }
+    return createIdempotentProducer(connectProduceWire({ brokers, clientId, ...limits }), options)
+  }
   const consumer = (options: GroupConsumerOptions): GroupConsumer => createKafkaJsConsumer(client, admin, options)
   return {
     admin,
     consumer,
     async producer(options) {
-      const producer = await createKafkaJsProducer(client, options)
+      const producer = await createProducer(options)
       producers.add(producer)
       return producer
     },
