@@ -83,9 +83,11 @@ export function createKafkaJsAdmin(
           })),
         })
       } catch (error) {
-        // Another process may have created one in between; what counts is that all are there.
-        const now = new Set(await listTopics())
-        if (!missing.every((spec) => now.has(spec.name))) throw error
+        // Another process may have created one in between, or metadata is behind; what counts is that all are there.
+        await settled(async () => {
+          const now = new Set(await listTopics())
+          if (!missing.every((spec) => now.has(spec.name))) throw error
+        })
       }
       return missing.map((spec) => spec.name)
     },
