@@ -5,8 +5,10 @@ import { createKafkaJsAdmin } from './kafkajs-admin.ts'
 import { kafkajs } from './kafkajs-client.ts'
 import { createKafkaJsConsumer } from './kafkajs-consumer.ts'
 import { createKafkaJsProducer } from './kafkajs-producer.ts'
+import { createKafkaJsTransactionClient } from './kafkajs-transactions.ts'
 import { connectProduceWire } from './platformatic-wire.ts'
 import type { GroupConsumer, GroupConsumerOptions, KafkaPort, Producer, ProducerOptions } from './port.ts'
+import { createTransactionalProducer } from './transactional-producer.ts'
 
 export type KafkaConnection = {
   readonly brokers: readonly string[]
@@ -32,7 +34,7 @@ export function connectKafka({ brokers, clientId, producer: writer = 'platformat
     logLevel: kafkajs.logLevel.NOTHING,
   })
   const admin = createKafkaJsAdmin(client, brokers, clientId)
-  const producers = new Set<Producer>()
+  const producers = new Set<{ close(): Promise<void> }>()
   function createProducer(options: ProducerOptions | undefined): Promise<Producer> {
     if (writer === 'kafkajs') return createKafkaJsProducer(client, options)
     const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, requestTimeoutMs: REQUEST_TIMEOUT_MS }
@@ -44,6 +46,12 @@ export function connectKafka({ brokers, clientId, producer: writer = 'platformat
     consumer,
     async producer(options) {
       const producer = await createProducer(options)
+      producers.add(producer)
+      return producer
+    },
+    async transactional(options) {
+      const transactions = createKafkaJsTransactionClient(client, admin, options)
+      const producer = await createTransactionalProducer(transactions, options)
       producers.add(producer)
       return producer
     },

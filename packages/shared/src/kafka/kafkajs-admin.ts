@@ -8,17 +8,27 @@ const READ_COMMITTED = 1
 const LATEST = -1n
 const EARLIEST = -2n
 const NO_OFFSET = -1
-/** Metadata of a topic that was just created, or whose leader moved, is behind for a moment. */
-const STALE_METADATA = new Set(['NOT_LEADER_FOR_PARTITION', 'LEADER_NOT_AVAILABLE', 'UNKNOWN_TOPIC_OR_PARTITION'])
+/**
+ * Metadata of a topic that was just created, or whose leader moved, is behind for a moment, and so is an offset whose transaction
+ * is being ended.
+ */
+const PASSING = new Set([
+  'NOT_LEADER_FOR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'UNSTABLE_OFFSET_COMMIT',
+])
 const STALE_MS = 10_000
 const STALE_WAIT_MS = 100
 
+export type KafkaJsAdmin = KafkaAdmin & {
+  /** The offset as the last ended transaction left it; waits, for some seconds, while one holds an offset that is not decided. */
+  stableCommitted(group: string, topic: string, partition: number): Promise<Committed | null>
+  close(): Promise<void>
+}
+
 /** kafkajs's admin for what it can do; topic ids and log offsets from a client that speaks newer protocol versions. */
-export function createKafkaJsAdmin(
-  client: KafkaJs.Kafka,
-  brokers: readonly string[],
-  clientId: string,
-): KafkaAdmin & { close(): Promise<void> } {
+export function createKafkaJsAdmin(client: KafkaJs.Kafka, brokers: readonly string[], clientId: string): KafkaJsAdmin {
   const admin = client.admin({ retry: { retries: 6, initialRetryTime: 100, maxRetryTime: 2000 } })
   let connected: Promise<void> | null = null
   let other: PlatformaticAdmin | null = null
@@ -126,6 +136,14 @@ export function createKafkaJsAdmin(
       }
       return committed
     },
+    async stableCommitted(group, topic, partition) {
+      const topics = [{ name: topic, partitionIndexes: [partition] }]
+      const groups = [{ groupId: group, topics }]
+      const listed = await settled(() => newer().listConsumerGroupOffsets({ groups, requireStable: true }))
+      const found = listed[0]?.topics[0]?.partitions[0]
+      if (!found || Number(found.committedOffset) === NO_OFFSET) return null
+      return { offset: Number(found.committedOffset), metadata: found.metadata ?? '' }
+    },
     async deleteGroups(groups) {
       if (groups.length === 0) return
       await (await connect()).deleteGroups([...groups]).catch((error: unknown) => {
@@ -155,22 +173,22 @@ function inOrder(
   return { partition, logStartOffset, highWatermark: high, lastStableOffset }
 }
 
-/** Asks again, for a few seconds, while the answer is that metadata is not there yet. */
+/** Asks again, for a few seconds, while the answer is one that passes. */
 async function settled<T>(ask: () => Promise<T>): Promise<T> {
   const deadline = Date.now() + STALE_MS
   for (;;) {
     try {
       return await ask()
     } catch (error) {
-      if (Date.now() > deadline || !isStaleMetadata(error)) throw error
+      if (Date.now() > deadline || !isPassing(error)) throw error
       await new Promise((resolve) => setTimeout(resolve, STALE_WAIT_MS))
     }
   }
 }
 
-function isStaleMetadata(error: unknown): boolean {
+function isPassing(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { type, apiId, errors } = error as { type?: string; apiId?: string; errors?: unknown[] }
-  if (STALE_METADATA.has(type ?? '') || STALE_METADATA.has(apiId ?? '')) return true
-  return isStaleMetadata(error.cause) || (errors ?? []).some(isStaleMetadata)
+  if (PASSING.has(type ?? '') || PASSING.has(apiId ?? '')) return true
+  return isPassing(error.cause) || (errors ?? []).some(isPassing)
 }

@@ -8,7 +8,7 @@ import type { Producer, ProducerOptions } from './port.ts'
 const SEND_TIMEOUT_MS = 15_000
 const RETRIES = 6
 
-const CODECS = { none: 'None', gzip: 'GZIP', snappy: 'Snappy', lz4: 'LZ4', zstd: 'ZSTD' } as const
+export const CODECS = { none: 'None', gzip: 'GZIP', snappy: 'Snappy', lz4: 'LZ4', zstd: 'ZSTD' } as const
 
 /**
  * An idempotent producer with acks=all and exactly one request in flight, behind a queue that merges. Overlapping sends of one
@@ -79,7 +79,7 @@ export async function createKafkaJsProducer(client: KafkaJs.Kafka, options: Prod
   return createMergedSends(deliver, discard, options.maxBatchBytes)
 }
 
-function wireRecord(record: RecordToSend): KafkaJs.Message {
+export function wireRecord(record: RecordToSend): KafkaJs.Message {
   const wire = {
     partition: record.partition,
     key: record.key === null ? null : asBuffer(record.key),
