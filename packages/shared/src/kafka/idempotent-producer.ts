@@ -7,6 +7,8 @@ import { produceVerdict } from './produce-verdict.ts'
 import { encodeRecordBatch } from './record-batch.ts'
 
 export type DeliveryLimits = {
+  /** The first producer id is given up after so long (ms). */
+  readonly connectMs: number
   /** What no answer has settled for so long is given up (ms). */
   readonly deliveryMs: number
   /** A topic or partition that nobody knows is given up earlier (ms): it would hold up all others. */
@@ -16,7 +18,13 @@ export type DeliveryLimits = {
   readonly mostPauseMs: number
 }
 
-const LIMITS: DeliveryLimits = { deliveryMs: 30_000, unknownTopicMs: 5000, firstPauseMs: 50, mostPauseMs: 1000 }
+const LIMITS: DeliveryLimits = {
+  connectMs: 8000,
+  deliveryMs: 30_000,
+  unknownTopicMs: 5000,
+  firstPauseMs: 50,
+  mostPauseMs: 1000,
+}
 
 /**
  * An idempotent producer with acks=all: one delivery in flight, and a batch that may have been written is sent again under the
@@ -36,7 +44,7 @@ export async function createIdempotentProducer(
   async function deliver(calls: readonly SendCall[]): Promise<SendOutcome[]> {
     const parts = partsOf(calls)
     try {
-      await untilSettled(limits, (tried) => attempt([...parts.values()].filter(isOpen), tried))
+      await untilSettled(limits.deliveryMs, (tried) => attempt([...parts.values()].filter(isOpen), tried))
     } catch (error) {
       for (const part of parts.values()) if (isOpen(part)) giveUp(part, part.lastError ?? error)
     }
@@ -103,10 +111,32 @@ export async function createIdempotentProducer(
     sequences.clear()
   }
 
-  await untilSettled(limits, async () => {
-    id = await wire.newProducerId()
-    return true
-  })
+  /** Repeats an attempt with growing pauses until it settles. @throws MeshError MESH_KAFKA_UNAVAILABLE at the limit. */
+  async function untilSettled(mostMs: number, attempt: (tried: Tried) => Promise<boolean>): Promise<void> {
+    const startedAt = performance.now()
+    let pause = limits.firstPauseMs
+    for (let count = 0; ; count++) {
+      let cause: unknown
+      try {
+        if (await attempt({ count, elapsedMs: performance.now() - startedAt })) return
+      } catch (error) {
+        cause = error
+      }
+      if (performance.now() + pause - startedAt > mostMs) throw unknownOutcome(cause)
+      await sleep(pause)
+      pause = Math.min(pause * 2, limits.mostPauseMs)
+    }
+  }
+
+  try {
+    await untilSettled(limits.connectMs, async () => {
+      id = await wire.newProducerId()
+      return true
+    })
+  } catch (error) {
+    await wire.close()
+    throw error
+  }
   return createMergedSends(deliver, () => wire.close(), options.maxBatchBytes)
 }
 
@@ -123,21 +153,4 @@ function isOpen(part: Part): boolean {
 
 function isStale({ errorCode }: BatchAnswer): boolean {
   return produceVerdict(errorCode) === 'stale-producer'
-}
-
-/** Repeats an attempt with growing pauses until it settles. @throws MeshError MESH_KAFKA_UNAVAILABLE at the limit. */
-async function untilSettled(limits: DeliveryLimits, attempt: (tried: Tried) => Promise<boolean>): Promise<void> {
-  const startedAt = performance.now()
-  let pause = limits.firstPauseMs
-  for (let count = 0; ; count++) {
-    let cause: unknown
-    try {
-      if (await attempt({ count, elapsedMs: performance.now() - startedAt })) return
-    } catch (error) {
-      cause = error
-    }
-    if (performance.now() + pause - startedAt > limits.deliveryMs) throw unknownOutcome(cause)
-    await sleep(pause)
-    pause = Math.min(pause * 2, limits.mostPauseMs)
-  }
 }

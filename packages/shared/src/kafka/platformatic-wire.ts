@@ -33,10 +33,14 @@ export type WireOptions = {
 }
 
 const ACKS_ALL = -1
+/** Ignored without a transactional id. */
+const NO_TRANSACTION_MS = 60_000
+/** How long a leader waits for its followers; less than a client waits for its answer. */
+const ACKS_TIMEOUT_MS = 15_000
 const METADATA_AGE_MS = 300_000
 
 /** Produce version 9 (Kafka 2.4 and later) around batches that are encoded already. */
-const produceApi = createAPI<[timeoutMs: number, batches: readonly EncodedBatch[]], produceV9.ProduceResponse>(
+const produceApi = createAPI<[batches: readonly EncodedBatch[]], produceV9.ProduceResponse>(
   produceV9.api.key,
   produceV9.api.version,
   produceRequest,
@@ -71,7 +75,7 @@ export function connectProduceWire({
     async newProducerId() {
       const { brokers: nodes } = await client.metadata({ topics: [], forceUpdate: true })
       const connection = await Promise.any([...nodes.keys()].map(connectionTo))
-      const { producerId, producerEpoch } = await initProducerIdV4.api.async(connection, null, requestTimeoutMs)
+      const { producerId, producerEpoch } = await initProducerIdV4.api.async(connection, null, NO_TRANSACTION_MS)
       return { producerId, producerEpoch }
     },
     async leaderOf(topic, partition, refresh) {
@@ -82,7 +86,7 @@ export function connectProduceWire({
     },
     async produce(node, batches) {
       const connection = await connectionTo(node)
-      const { responses } = await produceApi.async(connection, requestTimeoutMs, batches).catch(answerOf)
+      const { responses } = await produceApi.async(connection, batches).catch(answerOf)
       return responses.flatMap(({ name, partitionResponses }) =>
         partitionResponses.map(({ index, errorCode, baseOffset }) => ({
           topic: name,
@@ -96,12 +100,12 @@ export function connectProduceWire({
   }
 }
 
-function produceRequest(timeoutMs: number, batches: readonly EncodedBatch[]): Writer {
+function produceRequest(batches: readonly EncodedBatch[]): Writer {
   const topics = Map.groupBy(batches, ({ topic }) => topic)
   return Writer.create()
     .appendString(null)
     .appendInt16(ACKS_ALL)
-    .appendInt32(timeoutMs)
+    .appendInt32(ACKS_TIMEOUT_MS)
     .appendArray([...topics], (toTopic, [topic, own]) => {
       toTopic.appendString(topic).appendArray(own, (to, { partition, bytes }) => {
         to.appendInt32(partition).appendBytes(bytes)

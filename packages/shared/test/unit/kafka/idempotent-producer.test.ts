@@ -4,7 +4,7 @@ import { createIdempotentProducer, type DeliveryLimits } from '../../../src/kafk
 import type { Producer } from '../../../src/kafka/port.ts'
 import { createWireDouble, type WireDouble } from './wire-double.ts'
 
-const LIMITS: DeliveryLimits = { deliveryMs: 5000, unknownTopicMs: 50, firstPauseMs: 1, mostPauseMs: 4 }
+const LIMITS: DeliveryLimits = { connectMs: 20, deliveryMs: 5000, unknownTopicMs: 50, firstPauseMs: 1, mostPauseMs: 4 }
 const SHORT: DeliveryLimits = { ...LIMITS, deliveryMs: 20 }
 
 const records = (partition: number, ...texts: string[]): RecordToSend[] =>
@@ -173,5 +173,13 @@ it('writes what is queued before it closes, and takes nothing after', async () =
   await expect(producer.send('t', records(0, 'd'))).rejects.toMatchObject({ code: 'MESH_KAFKA_UNAVAILABLE' })
   await closing
   expect(await Promise.all(sends)).toEqual([[0], [1], [2]])
+  expect(broker.isClosed()).toBe(true)
+})
+
+it('closes its connections when it cannot begin', async () => {
+  const broker = createWireDouble()
+  const wire = { ...broker.wire, newProducerId: () => Promise.reject(new Error('nobody is there')) }
+  const begun = createIdempotentProducer(wire, {}, LIMITS)
+  await expect(begun).rejects.toMatchObject({ code: 'MESH_KAFKA_UNAVAILABLE' })
   expect(broker.isClosed()).toBe(true)
 })
