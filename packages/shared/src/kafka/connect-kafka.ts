@@ -1,4 +1,5 @@
 import type * as KafkaJs from 'kafkajs'
+import { MeshError } from '../core/errors.ts'
 import { follow, readRanges } from './bounded-reads.ts'
 import { createIdempotentProducer } from './idempotent-producer.ts'
 import { createKafkaJsAdmin } from './kafkajs-admin.ts'
@@ -10,18 +11,28 @@ import { connectProduceWire } from './platformatic-wire.ts'
 import type { GroupConsumer, GroupConsumerOptions, KafkaPort, Producer, ProducerOptions } from './port.ts'
 import { createTransactionalProducer } from './transactional-producer.ts'
 
-export type KafkaConnection = {
-  readonly brokers: readonly string[]
-  readonly clientId: string
-  /** The client that producers write with (docs/adr/0007); consumers are kafkajs's. */
-  readonly producer?: ProducerClient
-}
-
 export const PRODUCER_CLIENTS = ['platformatic', 'kafkajs'] as const
 export type ProducerClient = (typeof PRODUCER_CLIENTS)[number]
 
+export type KafkaConnection = {
+  readonly brokers: readonly string[]
+  readonly clientId: string
+  /** The client that plain producers write with (docs/adr/0007); consumers and transactions are kafkajs's. */
+  readonly producer?: ProducerClient
+}
+
 const REQUEST_TIMEOUT_MS = 20_000
 const CONNECT_TIMEOUT_MS = 5000
+
+/** @throws MeshError MESH_CONFIG_INVALID for a name that is none of PRODUCER_CLIENTS. */
+export function producerClient(name: string): ProducerClient {
+  const known = PRODUCER_CLIENTS.find((client) => client === name)
+  if (known) return known
+  throw new MeshError(
+    'MESH_CONFIG_INVALID',
+    `MESH_KAFKA_PRODUCER=${name}: expected one of ${PRODUCER_CLIENTS.join(', ')}`,
+  )
+}
 
 /** The Kafka port, with the client that does best in each role. Connections are made when first needed. */
 export function connectKafka({ brokers, clientId, producer: writer = 'platformatic' }: KafkaConnection): KafkaPort {
