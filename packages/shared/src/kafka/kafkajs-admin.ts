@@ -94,9 +94,11 @@ export function createKafkaJsAdmin(client: KafkaJs.Kafka, brokers: readonly stri
           })),
         })
       } catch (error) {
-        // Another process may have created one in between; what counts is that all are there.
-        const now = new Set(await listTopics())
-        if (!missing.every((spec) => now.has(spec.name))) throw error
+        // Another process may have created one in between, or metadata is behind; what counts is that all are there.
+        await settled(async () => {
+          const now = new Set(await listTopics())
+          if (!missing.every((spec) => now.has(spec.name))) throw error
+        })
       }
       return missing.map((spec) => spec.name)
     },
