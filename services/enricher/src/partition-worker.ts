@@ -131,11 +131,9 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
     const rules: readonly JoinRule[] = code.contract.refine.joins
     const bytes = source.record.value
     if (rules.length === 0 || arrival.kind !== 'event' || bytes === null) return NO_JOINS
-    const found = rules.map((rule) => {
-      const key = joinKey(rule, arrival.event, bytes)
-      return key === null ? null : context.findRow(rule.stream, key)
-    })
-    return joinRows(rules, found)
+    const keys = rules.map((rule) => joinKey(rule, arrival.event, bytes))
+    const found = rules.map((rule, i) => (keys[i] == null ? null : context.findRow(rule.stream, keys[i])))
+    return joinRows(rules, found, keys)
   }
 
   /** One chunk at a time: were a later one written and an earlier one lost, order would be gone for good. */

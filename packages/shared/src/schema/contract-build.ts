@@ -1,4 +1,4 @@
-import type { Contract, Ingest } from '../core/contract.ts'
+import type { Contract, Ingest, OnMissing } from '../core/contract.ts'
 import { parseDuration } from '../core/duration.ts'
 import { tableName } from '../core/topics.ts'
 import { compileFormat, isTimeZone } from '../core/zoned-time.ts'
@@ -12,6 +12,7 @@ type RawIngest = {
   readonly secrets?: readonly string[]
   readonly validate?: boolean
 }
+type RawOnMissing = 'null' | 'dead-letter' | { readonly wait: string; readonly then?: 'null' | 'dead-letter' }
 export type RawContract = {
   readonly name: string
   readonly description?: string
@@ -28,7 +29,7 @@ export type RawContract = {
       readonly stream: string
       readonly as?: string
       readonly on: string
-      readonly onMissing?: 'null' | 'dead-letter'
+      readonly onMissing?: RawOnMissing
     }[]
     readonly cleanup?: 'delete' | 'compact'
     readonly retention?: string
@@ -65,7 +66,7 @@ export function buildContract(raw: RawContract): Contract {
         stream: join.stream,
         as: join.as ?? join.stream,
         on: join.on,
-        onMissing: join.onMissing ?? 'null',
+        onMissing: buildOnMissing(join.onMissing ?? 'null'),
       })),
       cleanup: refine.cleanup ?? 'delete',
       retentionMs: durationOf(refine.retention) ?? retentionMs,
@@ -106,6 +107,11 @@ function buildIngest(ingest: RawIngest): Ingest {
     : { kind: 'webhook', provider: ingest.provider ?? 'github', secrets: ingest.secrets ?? [] }
 }
 
+function buildOnMissing(raw: RawOnMissing): OnMissing {
+  if (typeof raw === 'string') return raw
+  return { waitMs: durationOf(raw.wait) ?? 0, giveUp: raw.then ?? 'dead-letter' }
+}
+
 function checkIngest(ingest: RawIngest, path: YamlPath, report: ReportProblem): void {
   if (ingest.kind === 'events') {
     if (ingest.provider !== undefined) report([...path, 'provider'], '`provider` belongs to kind webhook')
@@ -144,6 +150,9 @@ function checkJoins(raw: RawContract, siblings: readonly string[], report: Repor
     const as = join.as ?? join.stream
     if (names.has(as)) report(path, `two joins are called ${as}: give each its own \`as\``)
     names.add(as)
+    if (typeof join.onMissing === 'object' && durationOf(join.onMissing.wait) === 0) {
+      report([...path, 'onMissing', 'wait'], 'wait must be longer than 0')
+    }
     if (join.stream === raw.name) report([...path, 'stream'], 'a stream cannot join itself')
     else if (!siblings.includes(join.stream)) {
       report([...path, 'stream'], `there is no stream ${join.stream} beside this one`)
