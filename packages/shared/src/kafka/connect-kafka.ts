@@ -51,7 +51,7 @@ export function connectKafka(connection: KafkaConnection): KafkaPort {
   const producers = new Set<{ close(): Promise<void> }>()
   function createProducer(options: ProducerOptions | undefined): Promise<Producer> {
     if (writer === 'kafkajs') return createKafkaJsProducer(client, options)
-    const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, requestTimeoutMs: REQUEST_TIMEOUT_MS }
+    const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, requestTimeoutMs }
     return createIdempotentProducer(connectProduceWire({ brokers, clientId, ...limits }), options)
   }
   const consumer = (options: GroupConsumerOptions): GroupConsumer => createKafkaJsConsumer(client, admin, options)
