@@ -1,7 +1,8 @@
 import type * as KafkaJs from 'kafkajs'
 import { isMeshError, MeshError } from '../core/errors.ts'
 import { type RecordToSend, recordBytes } from '../core/record.ts'
-import { asBuffer, isRefusedAsTooLarge, kafkajs, type ProduceAnswer } from './kafkajs-client.ts'
+import { isRefusedAsTooLarge, kafkajs, type ProduceAnswer } from './kafkajs-client.ts'
+import { asBuffer } from './kafkajs-codecs.ts'
 import type { Producer, ProducerOptions } from './port.ts'
 
 const DEFAULT_MAX_BATCH_BYTES = 900_000
