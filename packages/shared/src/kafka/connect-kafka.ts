@@ -19,6 +19,8 @@ export type KafkaConnection = {
   readonly clientId: string
   /** The client that plain producers write with (docs/adr/0007); consumers and transactions are kafkajs's. */
   readonly producer?: ProducerClient
+  /** A request without an answer has failed after so long. Default 20,000. */
+  readonly requestTimeoutMs?: number
 }
 
 const REQUEST_TIMEOUT_MS = 20_000
@@ -35,11 +37,12 @@ export function producerClient(name: string): ProducerClient {
 }
 
 /** The Kafka port, with the client that does best in each role. Connections are made when first needed. */
-export function connectKafka({ brokers, clientId, producer: writer = 'platformatic' }: KafkaConnection): KafkaPort {
+export function connectKafka(connection: KafkaConnection): KafkaPort {
+  const { brokers, clientId, producer: writer = 'platformatic', requestTimeoutMs = REQUEST_TIMEOUT_MS } = connection
   const client: KafkaJs.Kafka = new kafkajs.Kafka({
     brokers: [...brokers],
     clientId,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: requestTimeoutMs,
     connectionTimeout: CONNECT_TIMEOUT_MS,
     // What matters reaches the service as an error; kafkajs's own log repeats every retry.
     logLevel: kafkajs.logLevel.NOTHING,
@@ -48,7 +51,7 @@ export function connectKafka({ brokers, clientId, producer: writer = 'platformat
   const producers = new Set<{ close(): Promise<void> }>()
   function createProducer(options: ProducerOptions | undefined): Promise<Producer> {
     if (writer === 'kafkajs') return createKafkaJsProducer(client, options)
-    const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, requestTimeoutMs: REQUEST_TIMEOUT_MS }
+    const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, requestTimeoutMs }
     return createIdempotentProducer(connectProduceWire({ brokers, clientId, ...limits }), options)
   }
   const consumer = (options: GroupConsumerOptions): GroupConsumer => createKafkaJsConsumer(client, admin, options)

@@ -2,6 +2,7 @@ import { Admin as PlatformaticAdmin } from '@platformatic/kafka'
 import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
 import type { Committed, KafkaAdmin, PartitionOffsets, TopicSpec } from './port.ts'
+import { alterTopicConfig, readTopicConfig } from './topic-config.ts'
 
 const READ_UNCOMMITTED = 0
 const READ_COMMITTED = 1
@@ -106,6 +107,8 @@ export function createKafkaJsAdmin(client: KafkaJs.Kafka, brokers: readonly stri
       const doomed = topics.filter((topic) => existing.has(topic))
       if (doomed.length > 0) await (await connect()).deleteTopics({ topics: doomed })
     },
+    topicConfig: (topic) => settled(() => readTopicConfig(newer(), topic)),
+    alterTopicConfig: (topic, changes) => settled(() => alterTopicConfig(newer(), topic, changes)),
     async offsets(topic): Promise<PartitionOffsets[]> {
       // The stable offset is asked first: what is written in between moves the high watermark away from it.
       const stable = await settled(() => listOffsets(topic, LATEST, READ_COMMITTED))
@@ -132,7 +135,7 @@ export function createKafkaJsAdmin(client: KafkaJs.Kafka, brokers: readonly stri
       const found = all.find((entry) => entry.topic === topic)
       const committed = new Map<number, Committed>()
       for (const { partition, offset, metadata } of found?.partitions ?? []) {
-        if (Number(offset) !== NO_OFFSET) committed.set(partition, { offset: Number(offset), metadata: metadata ?? '' })
+        if (Number(offset) >= 0) committed.set(partition, { offset: Number(offset), metadata: metadata ?? '' })
       }
       return committed
     },
@@ -141,7 +144,7 @@ export function createKafkaJsAdmin(client: KafkaJs.Kafka, brokers: readonly stri
       const groups = [{ groupId: group, topics }]
       const listed = await settled(() => newer().listConsumerGroupOffsets({ groups, requireStable: true }))
       const found = listed[0]?.topics[0]?.partitions[0]
-      if (!found || Number(found.committedOffset) === NO_OFFSET) return null
+      if (!found || found.committedOffset < 0n) return null
       return { offset: Number(found.committedOffset), metadata: found.metadata ?? '' }
     },
     async deleteGroups(groups) {
