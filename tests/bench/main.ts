@@ -53,7 +53,8 @@ async function compareClients(
     records,
     rounds: repeats,
     signal,
-    onMeasured: ({ role, client, perSecond }) => say(`${role}, ${client}: ${Math.round(perSecond)} records/s`),
+    onMeasured: ({ role, client, perSecond, perCpuSecond }) =>
+      say(`${role}, ${client}: ${Math.round(perSecond)} records/s, ${Math.round(perCpuSecond ?? 0)} per CPU second`),
   })
   const run = `${repeats} rounds of ${records.toLocaleString('en-US')} records with values of ${VALUE_BYTES} bytes`
   console.log(`${renderMachine(machine, loadBefore)}\n${run}.\n\n${renderClients(measurements)}`)

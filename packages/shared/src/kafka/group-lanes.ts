@@ -9,6 +9,7 @@ import type {
   TopicPartition,
 } from './port.ts'
 import { realScheduler, type Scheduler } from './scheduler.ts'
+import { createStallWatch } from './stall-watch.ts'
 
 /** What the loop asks of a client, whichever it is. */
 export type GroupClient = {
@@ -59,6 +60,7 @@ export type GroupLanes = {
 /** The broker's limit. */
 export const MAX_METADATA_BYTES = 4096
 const DEFAULT_TICK_MS = 100
+const DEFAULT_STALL_MS = 300_000
 
 /**
  * The consuming loop, written once for every client: assign, process, commit as the last line. Work of one partition never
@@ -80,6 +82,8 @@ export function createGroupLanes(
   let topicIds: Promise<ReadonlyMap<string, string>> = Promise.resolve(begun)
   let topicIdsAt = Number.NEGATIVE_INFINITY
   let watching = false
+  // A former generation's work too: the next one waits for it.
+  const stalls = createStallWatch(options.stallMs ?? DEFAULT_STALL_MS, () => scheduler.now())
   const stopTicking = scheduler.every(options.tickMs ?? DEFAULT_TICK_MS, markTicks)
 
   function fail(error: unknown): void {
@@ -165,6 +169,8 @@ export function createGroupLanes(
 
   function markTicks(): void {
     void watchTopics()
+    const stalled = stalls.stalled()
+    if (stalled) fail(stalled)
     for (const lane of lanes.values()) {
       if (lane.tickDue || lane.closed || !lane.handler?.tick) continue
       lane.tickDue = true
@@ -178,8 +184,9 @@ export function createGroupLanes(
   function enqueue(lane: Lane, work: (handler: PartitionHandler) => Promise<Progress | null>): Promise<void> {
     lane.tail = lane.tail.then(async () => {
       if (lane.closed || lane.handler === null) return
+      const { handler } = lane
       try {
-        await settle(lane, lane.handler, await work(lane.handler))
+        await stalls.watch(laneKey(lane.topic, lane.partition), async () => settle(lane, handler, await work(handler)))
       } catch (error) {
         lane.closed = true
         fail(error)
