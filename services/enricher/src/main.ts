@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
-import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
+import { connectKafka, producerClient } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
 import { runService, type Service } from '@mesh/shared/runtime/service'
@@ -21,7 +21,11 @@ await runService({
   envPrefix: ENV_PREFIX,
   config: CONFIG,
   async build({ config, logger, telemetry, fatal }) {
-    const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-enricher' })
+    const kafka = connectKafka({
+      brokers: config.kafkaBrokers,
+      clientId: 'mesh-enricher',
+      producer: producerClient(config.kafkaProducer),
+    })
     const store = openObjectStore(lakeLocation(config))
     const codec = createAvroCodec(createSchemaRegistry({ url: config.registryUrl }))
     const producer = await kafka.producer()

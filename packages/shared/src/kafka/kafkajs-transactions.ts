@@ -2,9 +2,10 @@ import type * as KafkaJs from 'kafkajs'
 import { isMeshError, MeshError } from '../core/errors.ts'
 import type { RecordToSend } from '../core/record.ts'
 import { recordBytes } from '../core/record.ts'
+import type { KafkaJsAdmin } from './kafkajs-admin.ts'
 import { isRefusedAsTooLarge, kafkajs, type ProduceAnswer } from './kafkajs-client.ts'
 import { CODECS, wireRecord } from './kafkajs-producer.ts'
-import type { KafkaAdmin, TopicWrite, TransactionalOptions } from './port.ts'
+import type { TopicWrite, TransactionalOptions } from './port.ts'
 import { realScheduler, sleep } from './scheduler.ts'
 import {
   DEFAULT_TRANSACTION_TIMEOUT_MS,
@@ -25,7 +26,7 @@ const FENCED = new Set(['INVALID_PRODUCER_EPOCH', 'INVALID_PRODUCER_ID_MAPPING',
  */
 export function createKafkaJsTransactionClient(
   client: KafkaJs.Kafka,
-  admin: Pick<KafkaAdmin, 'committed'>,
+  admin: Pick<KafkaJsAdmin, 'committed' | 'stableCommitted'>,
   options: TransactionalOptions,
 ): TransactionClient {
   const { transactionalId, group } = options
@@ -129,7 +130,10 @@ export function createKafkaJsTransactionClient(
   return {
     scheduler: realScheduler,
     open,
-    committed: async (topic, partition) => (await admin.committed(group!, topic)).get(partition) ?? null,
+    async committed(topic, partition, stable) {
+      if (stable) return admin.stableCommitted(group!, topic, partition)
+      return (await admin.committed(group!, topic)).get(partition) ?? null
+    },
   }
 }
 

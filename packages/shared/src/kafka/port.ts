@@ -194,6 +194,10 @@ export interface KafkaAdmin {
   /** Creates what is missing; returns the names it created. Existing topics are left as they are. */
   ensureTopics(specs: readonly TopicSpec[]): Promise<string[]>
   deleteTopics(topics: readonly string[]): Promise<void>
+  /** The settings of the topic itself, without defaults. */
+  topicConfig(topic: string): Promise<Readonly<Record<string, string>>>
+  /** Changes the settings that are named and no other; null puts one back to its default. */
+  alterTopicConfig(topic: string, changes: Readonly<Record<string, string | null>>): Promise<void>
   offsets(topic: string): Promise<PartitionOffsets[]>
   /** Per partition the earliest offset with timestamp ≥ `timestamp`; the high watermark where there is none. */
   offsetsAtTime(topic: string, timestamp: number): Promise<ReadonlyMap<number, number>>

@@ -14,8 +14,11 @@ import { type Scheduler, sleep } from './scheduler.ts'
 export type TransactionClient = {
   /** Initialises the id: fences its former holder and waits until that one's open transaction has ended. */
   open(): Promise<TransactionSession>
-  /** The group's offset as its last ended transaction left it. */
-  committed(topic: string, partition: number): Promise<Committed | null>
+  /**
+   * The group's offset as it shows now, or, once the id is this client's, as the last ended transaction left it: `stable` waits
+   * for that.
+   */
+  committed(topic: string, partition: number, stable: boolean): Promise<Committed | null>
   readonly scheduler: Scheduler
 }
 
@@ -48,7 +51,7 @@ export async function createTransactionalProducer(
 ): Promise<TransactionalProducer> {
   const { transactionalId } = options
   const timeoutMs = options.timeoutMs ?? DEFAULT_TRANSACTION_TIMEOUT_MS
-  let session: TransactionSession | null = await client.open()
+  let session: TransactionSession | null = await openFirst(client, transactionalId, timeoutMs)
   let spent: unknown = null
   let closed = false
   /** Per `topic/partition` what the group has committed, as this owner knows it. */
@@ -63,7 +66,7 @@ export async function createTransactionalProducer(
 
   async function committed(topic: string, partition: number): Promise<Committed | null> {
     if (options.group === undefined) throw misuse('a producer without a group has no committed offset')
-    const found = await client.committed(topic, partition)
+    const found = await client.committed(topic, partition, true)
     known.set(`${topic}/${partition}`, found)
     return found
   }
@@ -138,9 +141,9 @@ export async function createTransactionalProducer(
       try {
         await discard()
         // A successor that has moved on keeps the id.
-        if (step.offset !== null) await judge(step, before)
+        if (step.offset !== null) await judge(step, before, false)
         session = await client.open()
-        return await judge(step, before)
+        return await judge(step, before, true)
       } catch (error) {
         if (isMeshError(error) && isFinal(error)) throw error
         last = error
@@ -148,13 +151,17 @@ export async function createTransactionalProducer(
     }
   }
 
-  async function judge(step: TransactionStep, before: Committed | null): Promise<'committed' | 'absent'> {
+  async function judge(
+    step: TransactionStep,
+    before: Committed | null,
+    stable: boolean,
+  ): Promise<'committed' | 'absent'> {
     if (step.offset === null) {
       const verdict = await step.decide()
       if (verdict === 'foreign') throw fenced()
       return verdict
     }
-    const found = await client.committed(step.offset.topic, step.offset.partition)
+    const found = await client.committed(step.offset.topic, step.offset.partition, stable)
     if (isSame(found, asCommitted(step.offset.progress))) return 'committed'
     if (isSame(found, before)) return 'absent'
     throw fenced()
@@ -188,6 +195,20 @@ export async function createTransactionalProducer(
       await tail
       await discard()
     },
+  }
+}
+
+async function openFirst(client: TransactionClient, place: string, timeoutMs: number): Promise<TransactionSession> {
+  const deadline = client.scheduler.now() + timeoutMs
+  for (;;) {
+    try {
+      return await client.open()
+    } catch (error) {
+      if (isMeshError(error) && isFinal(error)) throw error
+      if (client.scheduler.now() > deadline)
+        throw new MeshError('MESH_KAFKA_UNAVAILABLE', 'a transactional id cannot be opened', { place, cause: error })
+      await sleep(client.scheduler, RETRY_MS)
+    }
   }
 }
 

@@ -314,6 +314,15 @@ export function describeKafkaPort(name: string, open: () => Promise<KafkaUnderTe
       await follower.stop()
     })
 
+    it('alters the settings of a topic that are named, and no other', async () => {
+      const limited = `${topic}-settings`
+      const config = { 'retention.ms': '86400000', 'max.message.bytes': '2000000' }
+      await kafka.admin.ensureTopics([{ name: limited, partitions: 1, config }])
+      expect(await kafka.admin.topicConfig(limited)).toEqual(config)
+      await kafka.admin.alterTopicConfig(limited, { 'retention.ms': '3600000', 'max.message.bytes': null })
+      expect(await kafka.admin.topicConfig(limited)).toEqual({ 'retention.ms': '3600000' })
+    })
+
     it('finds offsets by time and topics by id', async () => {
       const producer = await kafka.producer()
       await producer.send(topic, [record('a', { timestamp: 1000 }), record('b', { timestamp: 2000 })])

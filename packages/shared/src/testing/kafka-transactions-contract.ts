@@ -1,78 +1,21 @@
-import { randomUUID } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { bytesText, type RecordBatch, type RecordToSend, textBytes } from '../core/record.ts'
-import type { KafkaPort, TransactionalProducer, TransactionStep } from '../kafka/port.ts'
+import { describe, expect, it } from 'vitest'
+import type { TransactionalProducer } from '../kafka/port.ts'
+import { type KafkaProcesses, textRecord, textsOf, useTransactionWorld } from './transaction-world.ts'
 import { until } from './until.ts'
 
-/** A process of its own in front of the same broker. */
-export type KafkaProcess = {
-  readonly kafka: KafkaPort
-  /** Ends it without a word to the broker; nothing that it has under way needs to settle. */
-  kill(): void
-  /** Its next request of this kind is lost on the way there, or done and its answer lost. */
-  lose(kind: 'produce' | 'end-transaction', when: 'before' | 'after'): void
-  /** Its next request of this kind stands still on the way there, until the returned function loses it. */
-  hold(kind: 'produce' | 'end-transaction'): () => void
-  close(): Promise<void>
-}
-
 /** What every adapter's transactions hold, in memory and on a real broker. */
-export function describeKafkaTransactions(name: string, open: () => Promise<() => Promise<KafkaProcess>>): void {
+export function describeKafkaTransactions(name: string, open: KafkaProcesses): void {
   describe(`KafkaPort's transactions: ${name}`, () => {
-    const processes: KafkaProcess[] = []
-    let start: () => Promise<KafkaProcess>
-    let kafka: KafkaPort
-    let input: string
-    let output: string
-    let group: string
-
-    beforeEach(async () => {
-      start = await open()
-      kafka = (await launch()).kafka
-      ;[input, output, group] = [`in-${randomUUID()}`, `out-${randomUUID()}`, `group-${randomUUID()}`]
-      await kafka.admin.ensureTopics([input, output].map((topic) => ({ name: topic, partitions: 2, config: {} })))
-    })
-    afterEach(async () => {
-      await Promise.all(processes.splice(0).map((process) => process.close()))
-    })
-
-    async function launch(): Promise<KafkaProcess> {
-      const process = await start()
-      processes.push(process)
-      return process
-    }
-    const owner = (
-      port: KafkaPort,
-      more: { timeoutMs?: number; group?: string } = {},
-    ): Promise<TransactionalProducer> => port.transactional({ transactionalId: `${group}-0`, group, ...more })
-    const record = (text: string, partition = 0): RecordToSend => ({
-      partition,
-      key: null,
-      value: textBytes(text),
-      headers: [],
-    })
-    const step = (nextOffset: number, ...texts: string[]): TransactionStep => ({
-      writes: [{ topic: output, records: texts.map((text) => record(text)) }],
-      offset: { topic: input, partition: 0, progress: { nextOffset, metadata: `at ${nextOffset}` } },
-    })
-    /** All batches of a partition up to its end as it is at this moment. */
-    async function readAll(partition = 0): Promise<RecordBatch[]> {
-      const batches: RecordBatch[] = []
-      const found = (await kafka.admin.offsets(output)).find((offsets) => offsets.partition === partition)!
-      const range = { partition, from: 0, to: found.lastStableOffset }
-      await kafka.readRanges(output, [range], (batch) => void batches.push(batch))
-      return batches
-    }
-    const textsOf = (batches: readonly RecordBatch[]): string[] =>
-      batches.flatMap((batch) => batch.records.map(({ value }) => bytesText(value!)))
+    const world = useTransactionWorld(open)
 
     it('shows records of several partitions and the offset at once, with where they lie', async () => {
+      const { kafka, input, output, group, owner, readAll } = world()
       const producer = await owner(kafka)
       expect(await producer.committed(input, 0)).toBeNull()
       const written = await producer.transact({
         writes: [
-          { topic: output, records: [record('a'), record('x', 1), record('b')] },
-          { topic: output, records: [record('c')] },
+          { topic: output, records: [textRecord('a'), textRecord('x', 1), textRecord('b')] },
+          { topic: output, records: [textRecord('c')] },
         ],
         offset: { topic: input, partition: 0, progress: { nextOffset: 7, metadata: 'books' } },
       })
@@ -85,6 +28,7 @@ export function describeKafkaTransactions(name: string, open: () => Promise<() =
     })
 
     it('goes on for many transactions, in order, also when calls overlap', async () => {
+      const { kafka, input, owner, step } = world()
       const producer = await owner(kafka)
       const steps = Array.from({ length: 8 }, (_, i) => producer.transact(step(i + 1, `r${i}`)))
       const offsets = (await Promise.all(steps)).map(([own]) => own![0]!)
@@ -94,6 +38,7 @@ export function describeKafkaTransactions(name: string, open: () => Promise<() =
     })
 
     it('delivers batches that tile over markers', async () => {
+      const { kafka, output, owner, step, readAll } = world()
       const producer = await owner(kafka)
       await producer.transact(step(1, 'a', 'b'))
       await producer.transact(step(2, 'c'))
@@ -110,6 +55,7 @@ export function describeKafkaTransactions(name: string, open: () => Promise<() =
     it.each(['before', 'after'] as const)(
       'writes one copy when the end of a transaction is lost %s it',
       async (when) => {
+        const { input, launch, owner, step, readAll } = world()
         const process = await launch()
         const producer = await owner(process.kafka, { timeoutMs: 20_000 })
         await producer.transact(step(1, 'a'))
@@ -123,6 +69,7 @@ export function describeKafkaTransactions(name: string, open: () => Promise<() =
     )
 
     it.each(['before', 'after'] as const)('writes one copy when a produce request is lost %s it', async (when) => {
+      const { launch, owner, step, readAll } = world()
       const process = await launch()
       const producer = await owner(process.kafka, { timeoutMs: 20_000 })
       process.lose('produce', when)
@@ -133,16 +80,18 @@ export function describeKafkaTransactions(name: string, open: () => Promise<() =
     })
 
     it('loses nothing when sends overlap and the answer to one is lost', async () => {
+      const { output, launch, readAll } = world()
       const process = await launch()
       const producer = await process.kafka.producer()
-      await producer.send(output, [record('first')])
+      await producer.send(output, [textRecord('first')])
       process.lose('produce', 'after')
-      const sends = ['a', 'b'].map((text) => producer.send(output, [record(`${text}1`), record(`${text}2`)]))
+      const sends = ['a', 'b'].map((text) => producer.send(output, [textRecord(`${text}1`), textRecord(`${text}2`)]))
       await Promise.all(sends)
       expect(textsOf(await readAll())).toEqual(['first', 'a1', 'a2', 'b1', 'b2'])
     })
 
     it('fences the former owner for good', async () => {
+      const { kafka, input, launch, owner, step, readAll } = world()
       const former = await owner(kafka)
       await former.transact(step(1, 'a'))
       const next = await owner((await launch()).kafka)
@@ -156,6 +105,7 @@ export function describeKafkaTransactions(name: string, open: () => Promise<() =
     })
 
     it('leaves the id to an owner that has moved on while an outcome was unknown', async () => {
+      const { kafka, input, output, launch, owner, step, readAll } = world()
       const process = await launch()
       const former = await owner(process.kafka, { timeoutMs: 20_000 })
       await former.transact(step(1, 'a'))
@@ -175,6 +125,7 @@ export function describeKafkaTransactions(name: string, open: () => Promise<() =
     })
 
     it('shows nothing of a process that died in a transaction, and goes on from what was committed', async () => {
+      const { kafka, input, output, launch, owner, step, readAll } = world()
       const process = await launch()
       const dying = await owner(process.kafka)
       await dying.transact(step(1, 'a'))
@@ -193,7 +144,8 @@ export function describeKafkaTransactions(name: string, open: () => Promise<() =
     })
 
     it('refuses a record that is too large, writes nothing of its step and goes on', async () => {
-      const producer = await owner(kafka)
+      const { kafka, owner, step, readAll } = world()
+      const producer = await owner(kafka, { compression: 'none' })
       const large = step(1, 'small', 'x'.repeat(9_000_000))
       await expect(producer.transact(large)).rejects.toMatchObject({ code: 'MESH_KAFKA_RECORD_TOO_LARGE' })
       await producer.transact(step(1, 'a'))
@@ -202,6 +154,7 @@ export function describeKafkaTransactions(name: string, open: () => Promise<() =
     })
 
     it('refuses a step whose outcome could not be told', async () => {
+      const { kafka, owner, step } = world()
       const producer = await owner(kafka)
       await producer.transact(step(1, 'a'))
       await expect(producer.transact(step(1, 'b'))).rejects.toMatchObject({ code: 'MESH_INTERNAL' })
@@ -210,10 +163,11 @@ export function describeKafkaTransactions(name: string, open: () => Promise<() =
     it.each(['before', 'after'] as const)(
       'asks what became of a step without an offset, lost %s its end',
       async (when) => {
+        const { output, group, launch, readAll } = world()
         const process = await launch()
         const producer = await process.kafka.transactional({ transactionalId: `${group}-cursor`, timeoutMs: 20_000 })
         const asked: string[] = []
-        const writes = [{ topic: output, records: [record('row'), record('cursor 1', 1)] }]
+        const writes = [{ topic: output, records: [textRecord('row'), textRecord('cursor 1', 1)] }]
         process.lose('end-transaction', when)
         await producer.transact({
           writes,
@@ -234,6 +188,7 @@ export function describeKafkaTransactions(name: string, open: () => Promise<() =
     )
 
     it('lets a group consumer commit by transaction, and ends it when its partition was taken', async () => {
+      const { kafka, input, output, group, launch, owner, readAll } = world()
       const process = await launch()
       const errors: unknown[] = []
       let producer: TransactionalProducer | null = null
@@ -255,18 +210,18 @@ export function describeKafkaTransactions(name: string, open: () => Promise<() =
           }
         },
         async commit({ topic, partition }, progress) {
-          const writes = [{ topic: output, records: [record(`up to ${progress.nextOffset}`)] }]
+          const writes = [{ topic: output, records: [textRecord(`up to ${progress.nextOffset}`)] }]
           await producer!.transact({ writes, offset: { topic, partition, progress } })
           return true
         },
       })
       await consumer.start()
       const plain = await kafka.producer()
-      await plain.send(input, [record('one')])
+      await plain.send(input, [textRecord('one')])
       await until(() => committed.length === 1, 'the first commit')
       expect((await kafka.admin.committed(group, input)).get(0)).toEqual({ offset: 1, metadata: 'm' })
       await owner(kafka)
-      await plain.send(input, [record('two')])
+      await plain.send(input, [textRecord('two')])
       await until(() => errors.length > 0, 'the failure')
       expect(errors).toMatchObject([{ code: 'MESH_KAFKA_FENCED' }])
       expect(textsOf(await readAll())).toEqual(['up to 1'])

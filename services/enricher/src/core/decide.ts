@@ -130,7 +130,13 @@ function outcomeOf(
     return { kind: 'ok', outputs: [{ record: arrival.event as Record<string, unknown> }] }
   }
   try {
-    const outcome: unknown = code.refine(arrival.event, { record: refineRecord(source, arrival), joins: joined.rows })
+    const outcome: unknown = code.refine(arrival.event, {
+      joins: joined.rows,
+      // Most code never asks: what it costs to make is then saved for every event.
+      get record() {
+        return refineRecord(source, arrival)
+      },
+    })
     if (typeof outcome !== 'object' || outcome === null || outcome instanceof Promise) return invalid(outcome)
     return outcome as Outcome<Record<string, unknown>>
   } catch (error) {

@@ -1,4 +1,4 @@
-import { addHash, type HashSum, refinedHash } from '@mesh/shared/core/books'
+import { addHash, type HashSum, refinedHash, refinedHashOf } from '@mesh/shared/core/books'
 import { formatMeshSrc, formatOrigin, MAIN_LANE, PARKED_LANE } from '@mesh/shared/core/coordinate'
 import { header, type RecordHeader, type RecordToSend, textBytes } from '@mesh/shared/core/record'
 import { HEADER } from '@mesh/shared/core/topics'
@@ -36,13 +36,14 @@ export function refinedRecords(
     const { subKey, value } = values[index]!
     const src = { lane: MAIN_LANE, topicId: at.topicId, partition: at.partition, offset: at.offset, index }
     const key = subKey === null ? record.key : subKeyBytes(record.key, subKey)
-    hash = addHash(hash, refinedHash(src, key, value === null ? null : value.subarray(FRAME_BYTES)))
+    // ASCII, and latin1 is the cheaper encoder.
+    const srcBytes = Buffer.from(formatMeshSrc(src), 'latin1')
+    hash = addHash(hash, refinedHashOf(srcBytes, key, payloadOf(value)))
     records.push({
       partition: at.partition,
       key,
       value,
-      // ASCII, and latin1 is the cheaper encoder.
-      headers: [...shared, { name: HEADER.src, value: Buffer.from(formatMeshSrc(src), 'latin1') }],
+      headers: [...shared, { name: HEADER.src, value: srcBytes }],
       timestamp: record.timestamp,
     })
   }

@@ -22,6 +22,15 @@ export function createMemoryAdmin(broker: Broker, endpoint: Endpoint): KafkaAdmi
       endpoint.call('admin', () => {
         for (const name of names) broker.delete(name)
       }),
+    topicConfig: (topic) => endpoint.call('admin', () => Object.fromEntries(broker.topic(topic).config)),
+    alterTopicConfig: (topic, changes) =>
+      endpoint.call('admin', () => {
+        const { config } = broker.topic(topic)
+        for (const [name, value] of Object.entries(changes)) {
+          if (value === null) config.delete(name)
+          else config.set(name, value)
+        }
+      }),
     offsets: (topic) =>
       endpoint.call('admin', () =>
         broker.topic(topic).partitions.map((log, partition) => ({

@@ -7,7 +7,7 @@ import {
   type TransactionSession,
 } from '../../kafka/transactional-producer.ts'
 import type { Broker } from './broker.ts'
-import { type BrokerErrorType, isBrokerError } from './broker-error.ts'
+import { BrokerError, type BrokerErrorType, isBrokerError } from './broker-error.ts'
 import type { Endpoint } from './endpoint.ts'
 import { createSequences, produce } from './memory-producer.ts'
 import type { ProducerIdentity } from './transaction-coordinator.ts'
@@ -84,10 +84,16 @@ export function createMemoryTransactionClient(
         endpoint.call('init-producer', () => transactions.init(transactionalId, timeoutMs))
       return sessionOf(await patiently(init, 'CONCURRENT_TRANSACTIONS', 'REQUEST_TIMED_OUT'))
     },
-    committed: (topic, partition) =>
+    committed: (topic, partition, stable) =>
       patiently(
-        () => endpoint.call('offset-fetch', () => groups.committed(group!).get(`${topic}/${partition}`) ?? null),
+        () =>
+          endpoint.call('offset-fetch', () => {
+            const place = `${topic}/${partition}`
+            if (stable && transactions.holdsOffset(group!, place)) throw new BrokerError('UNSTABLE_OFFSET_COMMIT')
+            return groups.committed(group!).get(place) ?? null
+          }),
         'REQUEST_TIMED_OUT',
+        'UNSTABLE_OFFSET_COMMIT',
       ),
   }
 }

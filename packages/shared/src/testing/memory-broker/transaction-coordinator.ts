@@ -21,7 +21,7 @@ export type TransactionCoordinator = {
   end(producer: ProducerIdentity, control: 'commit' | 'abort'): void
   /** @throws BrokerError unless the partition is part of the producer's open transaction. */
   verify(producer: ProducerIdentity, topic: string, partition: number): void
-  /** True while a decided transaction holds an offset of the place that is not visible yet. */
+  /** True while a transaction holds an offset of the place that is not decided or not visible yet. */
   holdsOffset(group: string, place: string): boolean
 }
 
@@ -136,7 +136,6 @@ export function createTransactionCoordinator(
     verify(producer, topic, partition) {
       if (!ongoing(producer).partitions.has(`${topic}/${partition}`)) throw new BrokerError('INVALID_TXN_STATE')
     },
-    holdsOffset: (group, place) =>
-      [...states.values()].some(({ phase, offsets }) => phase === 'ending' && offsets.get(group)?.has(place)),
+    holdsOffset: (group, place) => [...states.values()].some(({ offsets }) => offsets.get(group)?.has(place)),
   }
 }

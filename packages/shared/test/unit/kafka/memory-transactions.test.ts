@@ -1,7 +1,12 @@
+import { describeCommittedReads } from '../../../src/testing/kafka-committed-reads-contract.ts'
 import { describeKafkaTransactions } from '../../../src/testing/kafka-transactions-contract.ts'
 import { createMemoryKafka } from '../../../src/testing/memory-kafka.ts'
+import type { KafkaProcesses } from '../../../src/testing/transaction-world.ts'
 
-describeKafkaTransactions('in memory', () => {
+describeKafkaTransactions('in memory', processes)
+describeCommittedReads('in memory', processes)
+
+function processes(): ReturnType<KafkaProcesses> {
   const kafka = createMemoryKafka()
   const losing = new Map<string, 'before' | 'after' | Promise<'before'>>()
   let clients = 0
@@ -25,4 +30,4 @@ describeKafkaTransactions('in memory', () => {
       close: () => client.close(),
     })
   })
-})
+}
