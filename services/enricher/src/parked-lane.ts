@@ -18,7 +18,10 @@ import type { PartitionState, WorkerContext } from './worker-context.ts'
 export type ParkedLane = {
   /** True when a record of this key has to follow those that wait. */
   holds(unit: string, offset: number): boolean
-  full(): boolean
+  /** True when an earlier run parked and released it: it is a fate of main, and nothing is left to do. */
+  isReleased(offset: number): boolean
+  /** No room for this record. What an earlier run decided before a later output has to be decided again before anything is released. */
+  full(offset: number): boolean
   size(): number
   /** Parks a record; provisional until it is booked. */
   park(source: Source, unit: string, transient: Transient | null): Parked
@@ -29,8 +32,8 @@ export type ParkedLane = {
   wake(awaited: string): void
   /** Tries what is due. Only what a commit covers is released: its fate is final. */
   release(): Promise<Releasing>
-  /** Books what an earlier run released, as far as the books reach. */
-  bookPublished(refinedNext: number): void
+  /** Books what an earlier run released, as far as the books reach. True when there was some. */
+  bookPublished(refinedNext: number): boolean
   /** First of all: takes away what stands for nothing. */
   clean(): Promise<void>
   /** Before the metadata is written: what of the state topic it covers. */
@@ -215,8 +218,8 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
     return bodies
   }
 
-  function bookPublished(refinedNext: number): void {
-    const taken = releases.pending() === 0 ? NO_PUBLISHED : releases.takeBelow(refinedNext)
+  function bookPublished(refinedNext: number): boolean {
+    const taken = releases.pending() === 0 ? NO_PUBLISHED : releases.takeBelow(refinedNext, books.sourceNext)
     for (const { offset, outputs, hash } of taken) {
       bookRelease(books, offset, { kind: 'ok', outputs, hash })
       const record = records.get(offset)
@@ -225,11 +228,13 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
       records.delete(offset)
     }
     if (taken.length > 0) books.parked.next = releases.next()
+    return taken.length > 0
   }
 
   return {
-    holds: (unit, offset) => index.has(unit) || records.has(offset),
-    full: () => index.size() >= parking.maxRecords,
+    holds: (unit, offset) => index.has(unit) || records.has(offset) || releases.has(offset),
+    isReleased: (offset) => releases.has(offset),
+    full: (offset) => index.size() >= parking.maxRecords && !records.has(offset) && !state.fates.passed(offset),
     size: () => index.size(),
     park,
     unpark: ({ unit }) => index.unpark(unit),
@@ -238,7 +243,8 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
       const record = records.get(offset)
       if (record === undefined) return
       records.delete(offset)
-      tombstones.push({ ...record, offset: null })
+      books.parked.settled.push(offset)
+      tombstones.push({ ...record, offset })
     },
     wake: (awaited) => index.wake(awaited),
     release,

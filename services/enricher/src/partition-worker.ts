@@ -91,11 +91,15 @@ export function createPartitionWorker(
       decidedNext = books.sourceNext
       heldEnd = null
     }
-    // What an earlier run wrote for records yet to come stays beyond the books: a restart must find it again.
-    books.refinedNext = fates.pendingFrom(books.sourceNext) ?? Math.max(books.refinedNext, state.fatesEnd)
-    lane.bookPublished(books.refinedNext)
+    cover()
     telemetry.decided(id, before, books.counts)
     return stall
+  }
+
+  /** What an earlier run wrote for records yet to come stays beyond the books: a restart must find it again. */
+  function cover(): boolean {
+    books.refinedNext = fates.pendingFrom(books.sourceNext) ?? Math.max(books.refinedNext, state.fatesEnd)
+    return lane.bookPublished(books.refinedNext)
   }
 
   async function decideHeld(): Promise<{ done: number; stall: Stall | null }> {
@@ -192,7 +196,8 @@ export function createPartitionWorker(
   }
 
   function parkedAs(prepared: Prepared, unit: string, joined: Joined | null): Decision {
-    if (lane.full()) return 'full'
+    if (lane.isReleased(prepared.source.at.offset)) return decidedAs(prepared, { kind: 'parked' })
+    if (lane.full(prepared.source.at.offset)) return 'full'
     const parked = lane.park(prepared.source, unit, joined?.transient ?? null)
     const state = parked.state === null ? EMPTY_STEP.state : [parked.state]
     return { source: prepared.source, prepared, fate: { kind: 'parked' }, parked, step: { ...EMPTY_STEP, state } }
@@ -237,7 +242,7 @@ export function createPartitionWorker(
     books.rawTime = Math.max(books.rawTime ?? source.record.timestamp, source.record.timestamp)
     bookFate(books, fate)
     if (parked !== null) lane.booked(parked)
-    else lane.forgetState(source)
+    else if (fate.kind !== 'parked') lane.forgetState(source)
     if (fate.kind === 'deadLetter') telemetry.deadLettered(id, fate.problem)
     const { arrival } = prepared
     if (arrival.kind !== 'poison' && (fate.kind === 'ok' || fate.kind === 'published')) {
@@ -249,7 +254,11 @@ export function createPartitionWorker(
     run,
     position: () => position,
     clean: () => lane.clean(),
-    release: () => lane.release(),
+    async release() {
+      const booked = cover()
+      const { moved, stopped } = await lane.release()
+      return { moved: moved || booked, stopped }
+    },
     wake: (awaited) => lane.wake(awaited),
     async checkpoint(nextOffset) {
       await lane.closeStep()

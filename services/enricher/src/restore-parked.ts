@@ -35,7 +35,7 @@ export async function restoreParked(deps: RestoreDeps, { of, books, state, relea
     else if (settled.has(offset)) stale.push(record)
     else index.park(record.unit, { offset, stateOffset: record.stateOffset, parkedAtMs: record.parkedAtMs }, null)
   }
-  const missing = stillParked(books) - index.size() - releases.pending()
+  const missing = stillParked(books) - index.size() - releases.pending(books.sourceNext)
   if (missing !== 0) {
     throw new MeshError('MESH_REFINE_STATE_LOST', `the books and the state topic differ by ${missing} parked records`, {
       place: `${deps.topics.state}/${of.partition}`,

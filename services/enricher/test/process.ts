@@ -6,6 +6,7 @@ import { vi } from 'vitest'
 import { createCodeLoader } from '../src/adapters/code-loader.ts'
 import { createJoinTables } from '../src/adapters/join-tables.ts'
 import { createBodyCache } from '../src/core/body-cache.ts'
+import type { RefineCode } from '../src/core/decide.ts'
 import { createRunner, type RunnerDeps } from '../src/runner.ts'
 import type { EnricherTelemetry } from '../src/telemetry.ts'
 import type { World } from './world.ts'
@@ -25,6 +26,8 @@ export type ProcessOptions = {
   readonly maxChunkBytes?: number
   readonly parking?: RunnerDeps['parking']
   readonly epochMs?: () => number
+  /** What stands between a bundle and the runner. */
+  readonly code?: (code: RefineCode) => RefineCode
   readonly onStall?: RunnerDeps['onStall']
   readonly joined?: ReadonlyMap<string, number>
   readonly version?: number
@@ -47,11 +50,12 @@ export async function processDeps(
   const kafka = options.kafka ?? world.kafka
   const producer = await kafka.producer()
   const publisher = createCommitPublisher(producer)
+  const codes = createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir })
   return {
     kafka,
     producer,
     publish: (event) => publisher.publish(event),
-    codes: createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir }),
+    codes: { load: async (binding) => (options.code ?? ((code) => code))(await codes.load(binding)) },
     tables: createJoinTables({ kafka, codec: world.codec, onFatal }),
     limits: { ...TEST_LIMITS, maxChunkBytes: options.maxChunkBytes ?? 700_000 },
     pace: { commitIntervalMs: 0, transactionIntervalMs: 0, tickMs: 5, now: () => performance.now(), random: () => 0 },

@@ -14,10 +14,14 @@ export type PublishedRelease = {
 /** Releases read back from the enricher's own output, by a reader's rule: in topic order, above the highest sequence so far. */
 export type PublishedReleases = {
   add(src: MeshSrc, origin: Origin, output: { readonly hash: HashSum; readonly refinedOffset: number }): void
-  /** Takes those whose outputs lie below `refinedNext`: what the books that end there cover. */
-  takeBelow(refinedNext: number): PublishedRelease[]
+  /**
+   * Takes what books that end there cover: outputs below `refinedNext` of raw offsets below `sourceNext`. A release at or above it
+   * shows that a commit was overtaken by an older one that was late: main comes to it again.
+   */
+  takeBelow(refinedNext: number, sourceNext: number): PublishedRelease[]
   has(offset: number): boolean
-  pending(): number
+  /** How many are not taken, of raw offsets below `sourceNext`. */
+  pending(sourceNext?: number): number
   /** Where the next block begins, whatever was taken. */
   next(): number
 }
@@ -36,13 +40,16 @@ export function createPublishedReleases(from: number): PublishedReleases {
       release.refinedOffset = refinedOffset
       found.set(offset, release)
     },
-    takeBelow(refinedNext) {
-      const taken = [...found.values()].filter((release) => release.refinedOffset < refinedNext)
+    takeBelow(refinedNext, sourceNext) {
+      const taken = [...found.values()].filter(
+        (release) => release.refinedOffset < refinedNext && release.offset < sourceNext,
+      )
       for (const { offset } of taken) found.delete(offset)
       return taken
     },
     has: (offset) => found.has(offset),
-    pending: () => found.size,
+    pending: (sourceNext = Number.POSITIVE_INFINITY) =>
+      [...found.keys()].filter((offset) => offset < sourceNext).length,
     next: () => Math.ceil((highest + 1) / SEQUENCE_BLOCK) * SEQUENCE_BLOCK,
   }
 }

@@ -213,3 +213,30 @@ test('a state topic that has lost a parked record stops the partition loudly', a
   await eventually(async () => expect(running.fatal()).toMatchObject({ code: 'MESH_REFINE_STATE_LOST' }))
   await running.stop()
 })
+
+test.each([
+  ['at-least-once', 'exactly-once'],
+  ['exactly-once', 'at-least-once'],
+] as const)(
+  'a new bundle changes %s to %s, with records parked, and every output is there once',
+  async (before, after) => {
+    orders = await applyOrders('dead-letter', before)
+    await addCustomer('c2', 'Bo')
+    await world.post(RAW, [order('a', 1, 'c1'), order('b', 2, 'c2'), order('a', 3, 'c2')])
+    await runToEnd(world, orders, { joined, epochMs: () => now })
+    const binding = (await applyOrders('dead-letter', after)).versions[0]!.bundles[0]!
+    const [version] = orders.versions
+    orders = { ...orders, versions: [{ ...version!, bundles: [...version!.bundles, { ...binding, from: [3] }] }] }
+    await world.post(RAW, [order('a', 4, 'c2'), order('b', 5, 'c2')])
+    await runToEnd(world, orders, { joined, epochMs: () => now })
+    await addCustomer('c1', 'Ada')
+    const running = await start()
+    await eventually(async () => expect(stillParked(await booksOf())).toBe(0))
+    await running.stop()
+    expect(running.fatal()).toBeNull()
+    expect((await rows()).map(({ n }) => n)).toEqual([2, 5, 1, 3, 4])
+    const books = await booksOf()
+    expect(books.transactional).toBe(after === 'exactly-once')
+    expect(books.counts.outputs + books.parked.outputs).toBe(5)
+  },
+)
