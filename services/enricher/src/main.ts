@@ -3,6 +3,7 @@ import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
+import { exportLag } from '@mesh/shared/runtime/lag-telemetry'
 import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
@@ -18,6 +19,7 @@ await runService({
   config: CONFIG,
   async build({ config, logger, telemetry, fatal }) {
     const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-enricher' })
+    exportLag(telemetry, () => kafka.lag())
     const store = openObjectStore(lakeLocation(config))
     const codec = createAvroCodec(createSchemaRegistry({ url: config.registryUrl }))
     const producer = await kafka.producer()

@@ -3,6 +3,7 @@ import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
+import { exportLag } from '@mesh/shared/runtime/lag-telemetry'
 import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
@@ -17,6 +18,7 @@ await runService({
   config: CONFIG,
   async build({ config, logger, telemetry, fatal }) {
     const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-lake-sink' })
+    exportLag(telemetry, () => kafka.lag())
     const producer = await kafka.producer()
     const commits = createCommitPublisher(producer)
     const registry = createSchemaRegistry({ url: config.registryUrl })

@@ -1,5 +1,6 @@
 import type * as KafkaJs from 'kafkajs'
 import { follow, readRanges } from './bounded-reads.ts'
+import { createLagMeter, type PartitionLag } from './consumer-lag.ts'
 import { createKafkaJsAdmin } from './kafkajs-admin.ts'
 import { kafkajs } from './kafkajs-client.ts'
 import { createKafkaJsConsumer } from './kafkajs-consumer.ts'
@@ -15,11 +16,20 @@ export type KafkaConnection = {
   readonly requestTimeoutMs?: number
 }
 
+export type ConnectedKafka = KafkaPort & {
+  /** How far behind the group consumers of this connection are. */
+  lag(): Promise<readonly PartitionLag[]>
+}
+
 const REQUEST_TIMEOUT_MS = 20_000
 const CONNECT_TIMEOUT_MS = 5000
 
 /** The Kafka port over kafkajs. Connections are made when first needed. */
-export function connectKafka({ brokers, clientId, requestTimeoutMs = REQUEST_TIMEOUT_MS }: KafkaConnection): KafkaPort {
+export function connectKafka({
+  brokers,
+  clientId,
+  requestTimeoutMs = REQUEST_TIMEOUT_MS,
+}: KafkaConnection): ConnectedKafka {
   const client: KafkaJs.Kafka = new kafkajs.Kafka({
     brokers: [...brokers],
     clientId,
@@ -30,10 +40,13 @@ export function connectKafka({ brokers, clientId, requestTimeoutMs = REQUEST_TIM
   })
   const admin = createKafkaJsAdmin(client, brokers, clientId)
   const producers = new Set<{ close(): Promise<void> }>()
-  const consumer = (options: GroupConsumerOptions): GroupConsumer => createKafkaJsConsumer(client, admin, options)
+  const lag = createLagMeter(admin, () => Date.now())
+  // Throwaway groups of bounded reads and followers have no lag of their own.
+  const reader = (options: GroupConsumerOptions): GroupConsumer => createKafkaJsConsumer(client, admin, options)
   return {
     admin,
-    consumer,
+    lag: () => lag.measure(),
+    consumer: (options) => createKafkaJsConsumer(client, admin, options, lag),
     async producer(options) {
       const producer = await createKafkaJsProducer(client, options)
       producers.add(producer)
@@ -45,8 +58,8 @@ export function connectKafka({ brokers, clientId, requestTimeoutMs = REQUEST_TIM
       producers.add(producer)
       return producer
     },
-    readRanges: (topic, ranges, onBatch) => readRanges(consumer, admin, topic, { ranges, onBatch }),
-    follow: (topic, options) => follow(consumer, admin, topic, options),
+    readRanges: (topic, ranges, onBatch) => readRanges(reader, admin, topic, { ranges, onBatch }),
+    follow: (topic, options) => follow(reader, admin, topic, options),
     async close() {
       await Promise.all([...producers].map((producer) => producer.close()))
       await admin.close()
