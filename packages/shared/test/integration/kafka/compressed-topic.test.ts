@@ -9,12 +9,12 @@ import { API, startKafkaProxy } from '../../../src/testing/kafka-proxy.ts'
 import { plainClient, plainKafkajs } from '../../support/plain-kafkajs.ts'
 
 const [broker] = inject('kafkaBrokers').split(',')
-const BATCHES = 400
+const BATCHES = 160
 const RECORDS = 8
 const RECORD_BYTES = 100_000
 const BATCH_BYTES = RECORDS * RECORD_BYTES
 
-it('holds a few megabytes at a time of a topic that unpacks to hundreds, and reads all of it', async () => {
+it('holds a few megabytes at a time of a topic that unpacks to a hundred, and reads all of it', async () => {
   const proxy = await startKafkaProxy(broker!)
   const kafka = connectKafka({ brokers: [proxy.address], clientId: 'compressed' })
   const topic = await compressedTopic(kafka, BATCHES)
@@ -31,7 +31,7 @@ it('holds a few megabytes at a time of a topic that unpacks to hundreds, and rea
   expect(records).toBe(BATCHES * RECORDS)
   // All of it lies in one fetch on the wire; no more than the bound and one record batch is in memory.
   expect(most).toBeLessThanOrEqual(DECODED_BYTES_PER_PARTITION + BATCH_BYTES)
-  expect(BATCHES * BATCH_BYTES).toBeGreaterThan(50 * most)
+  expect(BATCHES * BATCH_BYTES).toBeGreaterThan(20 * most)
   // Each fetch brings something: what is dropped is not fetched over and over without an end.
   expect(proxy.count(API.fetch)).toBeLessThan(BATCHES)
   await kafka.close()
