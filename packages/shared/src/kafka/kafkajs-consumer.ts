@@ -2,6 +2,7 @@ import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
 import type { KafkaRecord } from '../core/record.ts'
 import { coPartitionAssigner } from './co-partition-assigner.ts'
+import type { LagMeter } from './consumer-lag.ts'
 import { WIRE_BYTES } from './fetch-slices.ts'
 import { createGroupLanes } from './group-lanes.ts'
 import type { WireHeader } from './kafkajs-client.ts'
@@ -35,6 +36,7 @@ export function createKafkaJsConsumer(
   client: KafkaJs.Kafka,
   admin: KafkaAdmin,
   options: GroupConsumerOptions,
+  lag: Pick<LagMeter, 'track'> | null = null,
 ): GroupConsumer {
   const { groupId, topics } = options
   const consumer = client.consumer({
@@ -47,6 +49,7 @@ export function createKafkaJsConsumer(
     // A crash ends the process; kafkajs must not restart the consumer by itself.
     retry: { retries: 12, initialRetryTime: 100, maxRetryTime: 2000, restartOnFailure: () => Promise.resolve(false) },
   })
+  const untrack = lag?.track(groupId, () => (ended ? [] : lanes.progress()))
   let joined: PromiseWithResolvers<void> = Promise.withResolvers()
   let ended = false
 
@@ -169,6 +172,7 @@ export function createKafkaJsConsumer(
       await joined.promise
     },
     async stop() {
+      untrack?.()
       if (ended) return
       await lanes.stop()
       ended = true

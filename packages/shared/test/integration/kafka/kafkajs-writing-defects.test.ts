@@ -4,7 +4,7 @@ import { bytesText, type RecordToSend, textBytes } from '../../../src/core/recor
 import { connectKafka } from '../../../src/kafka/connect-kafka.ts'
 import type { KafkaPort } from '../../../src/kafka/port.ts'
 import { API, startKafkaProxy } from '../../../src/testing/kafka-proxy.ts'
-import { plainClient } from './plain-kafkajs.ts'
+import { plainClient } from '../../support/plain-kafkajs.ts'
 
 const brokers = inject('kafkaBrokers').split(',')
 const REQUEST_TIMEOUT_MS = 1000
