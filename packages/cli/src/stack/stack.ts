@@ -172,9 +172,11 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
     const infrastructure = createInfrastructure({ ...options, layout, ports, tell, background })
     // Side by side with Kafka's start: installing dbt, the first time, is a download too.
     const dbt = services.includes('job-trigger') ? findDbt(options, layout, tell, background.signal) : null
+    // Awaited where job-trigger starts; a start that fails before must not leave a rejection behind.
+    dbt?.catch(() => undefined)
     await infrastructure.start(wanted, supervisor)
-    const engines = (await dbt) ?? {}
     for (const stage of stagesFor(services)) {
+      const engines = stage.includes('job-trigger') ? ((await dbt) ?? {}) : {}
       await supervisor.start(stage.map((name) => service(name, name === 'job-trigger' ? engines : {})))
     }
     ready = true

@@ -15,27 +15,9 @@ const startTime = () => {
   }
 }
 
-try {
-  writeFileSync(file('claim.json'), JSON.stringify({ pid: process.pid, startTime: startTime() }), { flag: 'wx' })
-} catch {
-  process.exit(0) // another wrapper has this execution
-}
-const { run, env, cwd } = JSON.parse(readFileSync(file('command.json'), 'utf8'))
-const log = openSync(file('output.log'), 'a')
+let child = null
 let ended = false
 let interrupted = null
-
-function end(result) {
-  if (ended) return
-  ended = true
-  writeFileSync(file('result.json.part'), JSON.stringify({ ...result, interrupted }))
-  renameSync(file('result.json.part'), file('result.json'))
-  process.exit(0)
-}
-
-const child = spawn(run[0], run.slice(1), { cwd, env, detached: true, stdio: ['ignore', log, log] })
-child.once('error', (error) => end({ code: null, signal: null, error: error.message }))
-child.once('exit', (code, signal) => end({ code, signal, error: null }))
 
 /** SIGTERM: the trigger stops, the command may run again. SIGINT: it is cancelled, which is a failure. */
 function interrupt(kind) {
@@ -45,6 +27,7 @@ function interrupt(kind) {
   setTimeout(() => signalGroup('SIGKILL'), 5000).unref()
 }
 function signalGroup(signal) {
+  if (child === null) return
   try {
     process.kill(-child.pid, signal)
   } catch {
@@ -53,3 +36,23 @@ function signalGroup(signal) {
 }
 process.on('SIGTERM', () => interrupt('stopped'))
 process.on('SIGINT', () => interrupt('cancelled'))
+
+try {
+  writeFileSync(file('claim.json'), JSON.stringify({ pid: process.pid, startTime: startTime() }), { flag: 'wx' })
+} catch {
+  process.exit(0) // another wrapper has this execution
+}
+const { run, env, cwd } = JSON.parse(readFileSync(file('command.json'), 'utf8'))
+const log = openSync(file('output.log'), 'a')
+function end(result) {
+  if (ended) return
+  ended = true
+  writeFileSync(file('result.json.part'), JSON.stringify({ ...result, interrupted }))
+  renameSync(file('result.json.part'), file('result.json'))
+  process.exit(0)
+}
+
+child = spawn(run[0], run.slice(1), { cwd, env, detached: true, stdio: ['ignore', log, log] })
+child.once('error', (error) => end({ code: null, signal: null, error: error.message }))
+child.once('exit', (code, signal) => end({ code, signal, error: null }))
+if (interrupted !== null) signalGroup('SIGTERM')

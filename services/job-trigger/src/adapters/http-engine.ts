@@ -3,6 +3,7 @@ import { parseDuration } from '@mesh/shared/core/duration'
 import { MeshError } from '@mesh/shared/core/errors'
 import type { RunOutput, RunResult } from '@mesh/shared/core/runs'
 import type { Execution, ExecutionStatus, JobEngine } from '../core/ports.ts'
+import { type HttpCall, type HttpReply, httpCall } from './http-call.ts'
 
 type HttpOptions = {
   readonly url: string
@@ -31,6 +32,8 @@ export function createHttpEngine(env: Readonly<Record<string, string | undefined
   const locations = new Map<string, string>()
 
   async function submit(execution: Execution): Promise<void> {
+    // An outcome, or the word that it is under way, is this process's to know: nothing is posted twice that was answered once.
+    if (outcomes.has(execution.id)) return
     const options = optionsOf(execution)
     const response = await request(execution, options.url, {
       method: 'POST',
@@ -39,7 +42,7 @@ export function createHttpEngine(env: Readonly<Record<string, string | undefined
     })
     const { id } = execution
     if (response.status === 202) {
-      const location = response.headers.get('location')
+      const location = response.location
       if (location !== null) locations.set(id, new URL(location, options.url).href)
       outcomes.set(id, { state: 'running' })
       return
@@ -58,7 +61,7 @@ export function createHttpEngine(env: Readonly<Record<string, string | undefined
     const address = addressOf(execution)
     // Nothing to ask: the same key is posted again, and the receiver recognises it.
     if (address === null) return { state: 'unknown' }
-    const response = await request(execution, address, { method: 'GET' })
+    const response = await request(execution, address, { method: 'GET', headers: {} })
     if (response.status === 404) return { state: 'unknown' }
     if (!response.ok) return failedWith(response.status, response.text)
     const answer = parse(response.text)
@@ -74,25 +77,28 @@ export function createHttpEngine(env: Readonly<Record<string, string | undefined
     return location ?? template?.replaceAll('{id}', encodeURIComponent(execution.id)) ?? null
   }
 
-  async function request(execution: Execution, url: string, init: RequestInit): Promise<Reply> {
+  async function request(
+    execution: Execution,
+    url: string,
+    init: Pick<HttpCall, 'method' | 'headers' | 'body'>,
+  ): Promise<HttpReply> {
     const { requestTimeout, authorization } = optionsOf(execution)
     const headers = {
       ...(init.headers as Record<string, string>),
       ...(authorization ? { authorization: secret(authorization) } : {}),
     }
-    const signal = AbortSignal.timeout(parseDuration(requestTimeout ?? '1m') ?? 60_000)
-    let status = 0
+    const timeoutMs = parseDuration(requestTimeout ?? '1m') ?? 60_000
+    let reply: HttpReply
     try {
-      const response = await fetch(url, { ...init, headers, signal })
-      status = response.status
-      const text = await response.text()
-      if (!AWAY.has(status)) return { status, ok: response.ok, headers: response.headers, text }
+      reply = await httpCall(url, { ...init, headers, timeoutMs })
     } catch (error) {
-      const code = (error as { cause?: { code?: string } }).cause?.code ?? ''
+      const code = (error as { code?: string }).code ?? ''
       if (NOT_REACHED.has(code))
         throw new MeshError('MESH_JOB_ENGINE_AWAY', `${new URL(url).origin} cannot be reached (${code})`)
       throw new MeshError('MESH_JOB_ENGINE_UNSURE', `no answer from ${new URL(url).origin}`, { cause: error })
     }
+    const { status } = reply
+    if (!AWAY.has(status)) return reply
     // A gateway in between may have passed the request on before it gave up.
     const code = status === 429 || status === 503 ? 'MESH_JOB_ENGINE_AWAY' : 'MESH_JOB_ENGINE_UNSURE'
     throw new MeshError(code, `${new URL(url).origin} answers ${status}`)
@@ -120,16 +126,7 @@ export function createHttpEngine(env: Readonly<Record<string, string | undefined
   }
 }
 
-type Reply = { readonly status: number; readonly ok: boolean; readonly headers: Headers; readonly text: string }
-
-const NOT_REACHED = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'UND_ERR_CONNECT_TIMEOUT',
-])
+const NOT_REACHED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL'])
 
 const optionsOf = ({ job }: Execution): HttpOptions => job.options as HttpOptions
 

@@ -1,4 +1,5 @@
 import { type CommitEvent, ZERO_COUNTS } from '@mesh/shared/core/books'
+import type { Run } from '@mesh/shared/core/runs'
 import type { Layer } from '@mesh/shared/core/topics'
 import type { StreamVersion, StreamVersions } from '@mesh/shared/core/versions'
 import type { JobDefinition } from '@mesh/shared/schema/job-file'
@@ -74,4 +75,35 @@ export function versions(stream = 'flights', live = 1, epoch = 0, candidate?: nu
     ...(candidate === undefined ? [] : [version(candidate, 'candidate')]),
   ]
   return { stream, epoch, live, rawTopicId: RAW_ID, partitions: 1, versions: all, at: '2026-03-01T00:00:00Z' }
+}
+
+/** A planned run of job `gold` over nothing. */
+export function run(id: string, more: Partial<Run> = {}): Run {
+  return {
+    kind: 'run',
+    id,
+    job: 'gold',
+    engine: 'http',
+    seq: 1,
+    trigger: 'commit',
+    full: false,
+    candidate: false,
+    vector: [],
+    asOf: [],
+    streams: {},
+    supersedes: [],
+    scheduledAt: null,
+    state: 'planned',
+    attempt: 0,
+    failures: 0,
+    attempts: [],
+    error: null,
+    nextAttemptAt: null,
+    result: null,
+    newestInputAt: null,
+    plannedAt: '2026-03-01T00:00:00.000Z',
+    startedAt: null,
+    endedAt: null,
+    ...more,
+  }
 }
