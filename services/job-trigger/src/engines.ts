@@ -17,26 +17,28 @@ export function createEngines(config: Config, env: NodeJS.ProcessEnv, logger: Lo
   const { stateDir, projectDir } = config
   const python = config.dbtPython !== null && existsSync(config.dbtPython) ? config.dbtPython : null
   const missing = config.dbtPython === null || python ? config.dbtMissing : `there is no ${config.dbtPython}`
+  const dbt = createDbtEngine({
+    runner:
+      python === null
+        ? null
+        : createDbtRunner({
+            python,
+            script: join(MESH_DBT, 'runner', 'mesh_dbt_runner.py'),
+            env: { ...env, ...dbtEnvironment(config) },
+            maxRssMb: config.dbtMaxRss,
+            maxInvocations: config.dbtMaxInvocations,
+            started: (pid) => logger.info({ pid }, 'the dbt process is up'),
+          }),
+    missing,
+    stateDir,
+    projectDir,
+    targetPath: join(stateDir, 'dbt'),
+  })
+  void dbt.warm()
   return {
     command: createCommandEngine({ stateDir, projectDir, env }),
     http: createHttpEngine(env),
-    dbt: createDbtEngine({
-      runner:
-        python === null
-          ? null
-          : createDbtRunner({
-              python,
-              script: join(MESH_DBT, 'runner', 'mesh_dbt_runner.py'),
-              env: { ...env, ...dbtEnvironment(config) },
-              maxRssMb: config.dbtMaxRss,
-              maxInvocations: config.dbtMaxInvocations,
-              started: (pid) => logger.info({ pid }, 'the dbt process is up'),
-            }),
-      missing,
-      stateDir,
-      projectDir,
-      targetPath: join(stateDir, 'dbt'),
-    }),
+    dbt,
   }
 }
 

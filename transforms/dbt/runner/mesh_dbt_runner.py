@@ -3,6 +3,8 @@
 dbt's own start takes seconds and an invocation in a warm process a fraction of one. The project is parsed once and again when its
 files change; each invocation gets a copy, since dbt writes compiled SQL into what it is given.
 
+Without arguments the project is only parsed.
+
 Request:  {"id", "project", "target", "targetPath", "folder", "args": [...], "vars": {...}}
 Answer:   {"id", "result": {"success", "error", "outputs": [...], "artefacts": {...}}, "rssMb"}
 
@@ -74,6 +76,8 @@ def invoke(request, folder):
     manifest, error = parsed(request, common)
     if manifest is None:
         return {"success": False, "error": error, "outputs": [], "artefacts": {}}
+    if not request["args"]:  # only made ready
+        return {"success": True, "error": None, "outputs": [], "artefacts": {}}
     args = [*request["args"], *common, "--vars", json.dumps(request["vars"])]
     wait_until_free(os.environ.get("MESH_GOLD_FILE"))
     try:
@@ -127,7 +131,7 @@ def parsed(request, common):
     state = fingerprint(pathlib.Path(request["project"])) + request["target"]
     if PARSED.get("state") != state:
         PARSED.clear()
-        done = dbtRunner().invoke(["parse", *common, "--no-partial-parse"])
+        done = dbtRunner().invoke(["parse", *common])
         if not done.success:
             return None, f"parsing the project: {done.exception}"
         PARSED.update(state=state, packed=done.result.to_msgpack())

@@ -54,7 +54,17 @@ export async function installDbt(request: DbtRequest): Promise<string> {
     const run = (program: string, args: readonly string[]): Promise<void> => runStep(program, args, { ...request, env })
     const uv = findOnPath('uv', request.env.PATH) ?? (await bootstrapUv(system.path, request.cache, run))
     await run(uv, ['venv', '--quiet', '--python', system.path, target])
-    await run(uv, ['pip', 'install', '--quiet', '--python', python, '--require-hashes', '-r', lock])
+    await run(uv, [
+      'pip',
+      'install',
+      '--quiet',
+      '--compile-bytecode',
+      '--python',
+      python,
+      '--require-hashes',
+      '-r',
+      lock,
+    ])
     writeFileSync(stamp, `${new Date().toISOString()}\n`)
     request.onProgress?.(`installed in ${((Date.now() - startedAt) / 1000).toFixed(1)} s`)
     return python

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { MeshError } from '@mesh/shared/core/errors'
 import type { Execution, ExecutionStatus, JobEngine } from '../core/ports.ts'
@@ -30,7 +30,7 @@ const DEFAULT_PROJECT = 'transforms/dbt'
  * Runs the models downstream of the streams that a run has rows of, with the run's input as the var `mesh`. The result lies in the
  * execution's folder before it is told here, so a job-trigger that was killed in between finds it there.
  */
-export function createDbtEngine(options: DbtEngineOptions): JobEngine {
+export function createDbtEngine(options: DbtEngineOptions): JobEngine & { warm(): Promise<void> } {
   /** Executions of this process: what they came to, or null while they run. */
   const own = new Map<string, ExecutionStatus | null>()
 
@@ -76,9 +76,24 @@ export function createDbtEngine(options: DbtEngineOptions): JobEngine {
     return join(options.projectDir, optionsOf(execution).project ?? DEFAULT_PROJECT)
   }
 
+  /** Starts dbt and has it read the project, which takes seconds that the first run need not wait for. */
+  async function warm(): Promise<void> {
+    const project = join(options.projectDir, DEFAULT_PROJECT)
+    if (options.runner === null || !existsSync(join(project, 'dbt_project.yml'))) return
+    const folder = join(options.stateDir, 'runs', '.warm', String(process.pid))
+    mkdirSync(folder, { recursive: true })
+    const { targetPath } = options
+    // What keeps it from starting is told by the first run, which tries again.
+    await options.runner
+      .invoke({ id: 'warm', project, target: 'local', targetPath, folder, args: [], vars: {} })
+      .catch(() => undefined)
+    rmSync(folder, { recursive: true, force: true })
+  }
+
   return {
     submit,
     status,
+    warm,
     async cancel(execution) {
       if (own.get(execution.id) === null) await options.runner?.kill()
     },
