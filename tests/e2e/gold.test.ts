@@ -22,7 +22,8 @@ describe('from a POST to a changed row of gold', () => {
         }
       },
     })
-    await mesh.apply()
+    // What a broker that is still busy with new topics cuts off is finished by applying again.
+    await mesh.apply().catch(() => mesh.apply())
   })
   afterAll(() => mesh?.stop())
 
