@@ -6,6 +6,7 @@ import { describeError } from '@mesh/shared/core/errors'
 import { sweepAbandoned } from '../setup/sweep.ts'
 import { CEILINGS } from './ceilings.ts'
 import { readProfile, renderProfile } from './cpu-profile.ts'
+import { measureFreshness, renderFreshness } from './freshness.ts'
 import { type RunFacts, renderMachine } from './machine.ts'
 import { type BenchOptions, parseOptions, USAGE } from './options.ts'
 import { flightLines, meanBytes, writePayloadFile } from './payload.ts'
@@ -28,7 +29,11 @@ function options(): BenchOptions {
   }
 }
 
-async function main({ records, repeats, jsonFile, profile }: BenchOptions, signal: AbortSignal): Promise<void> {
+async function main(
+  { records, repeats, jsonFile, profile, freshness }: BenchOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  if (freshness !== null) return void console.log(renderFreshness(await measureFreshness(freshness, say)))
   const loadBefore = loadavg()[0] ?? 0
   mkdirSync(RUNS, { recursive: true })
   await sweepAbandoned(RUNS)
