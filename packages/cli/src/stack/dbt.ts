@@ -21,7 +21,7 @@ const UV = 'uv==0.13.9'
 const OLDEST: readonly [number, number] = [3, 10]
 /** Newest first; `python3` is whatever the system calls so. */
 const NAMES = ['python3.13', 'python3.12', 'python3.11', 'python3.10', 'python3']
-/** Packages of the lock have no wheels for a newer one. */
+/** The lock was resolved for these; a newer one may have no wheels. */
 const NEWEST: readonly [number, number] = [3, 13]
 
 /** Whether a job of the project asks for dbt; the rest of the mesh needs no Python. */

@@ -186,7 +186,7 @@ export const ERRORS = {
   },
   MESH_PYTHON_MISSING: {
     status: 500,
-    hint: 'Install Python 3.10 or newer with its venv module (e.g. `apt install python3-venv`), then start again.',
+    hint: 'Install Python 3.10 to 3.13 with its venv module (e.g. `apt install python3-venv`) or name one in MESH_PYTHON, then start again.',
   },
   MESH_WAIT_TIMEOUT: { status: 504, hint: 'Look at `mesh status` and the logs of the named part.' },
   MESH_SERVICE_UNREACHABLE: { status: 503, hint: 'Start the mesh (`npm start` or `mesh up`) or correct the address.' },
