@@ -34,7 +34,7 @@ import { ordersLog, srcOf } from '../orders.ts'
 import { byOrigin, outputsOf, readOutputs } from '../reader.ts'
 import { type Log, recordOf } from '../world.ts'
 
-const SETTLE = { timeout: 60_000, interval: 50 }
+const SETTLE = { timeout: 120_000, interval: 100 }
 const PARTITIONS = 2
 /** Lives that end by SIGKILL. After each the group waits for the dead member's session to run out. */
 const LIVES = 2
@@ -135,6 +135,7 @@ function startProcess(): Process {
       MESH_LAKE_URL: pathToFileURL(join(dir, 'lake')).href,
       MESH_STATE_DIR: join(dir, 'state'),
       MESH_HTTP_PORT: '0',
+      MESH_LOG_LEVEL: 'debug',
       MESH_ENRICHER_COMMIT_INTERVAL: '200ms',
       MESH_ENRICHER_TRANSACTION_INTERVAL: '100ms',
       MESH_ENRICHER_MAX_CHUNK_BYTES: '4000',
@@ -235,5 +236,5 @@ test.each(['at-least-once', 'exactly-once'] as const)(
     }
     expect(refined.some(({ record }) => srcOf(record).startsWith('parked;'))).toBe(true)
   },
-  240_000,
+  600_000,
 )
