@@ -27,32 +27,28 @@ import {
   createRawHandler,
   createReplayHandler,
   createWaitingRawHandler,
-  type Flow,
   type HandlerPace,
   type HandOver,
   IDLE_HANDLER,
 } from './handlers.ts'
 import { joinRecord } from './join-record.ts'
+import { createPartitionFlows, type FlowDeps } from './partition-flow.ts'
 import { createPartitionWorker, type PartitionWorker } from './partition-worker.ts'
 import { createPartitionWriters } from './partition-writers.ts'
 import { restorePartition } from './restore.ts'
-import type { ParkingContext, Stall, WorkerContext } from './worker-context.ts'
+import type { ParkingContext, WorkerContext } from './worker-context.ts'
 
-export type RunnerDeps = Pick<
-  WorkerContext,
-  'publish' | 'limits' | 'wallClock' | 'epochMs' | 'random' | 'telemetry'
-> & {
-  readonly producer: Pick<Producer, 'send'>
-  readonly parking: Omit<ParkingContext, 'read'>
-  /** Told of a partition (`<stream>/v<N>/<partition>`) that is held back, and of its end (null). */
-  readonly onStall: (place: string, stall: Stall | null) => void
-  readonly kafka: KafkaPort
-  readonly codes: CodeLoader
-  readonly tables: JoinTables
-  /** `transactionIntervalMs` takes the place of the commit interval under exactly-once. */
-  readonly pace: HandlerPace & { readonly transactionIntervalMs: number }
-  readonly onFatal: (error: unknown) => void
-}
+export type RunnerDeps = Pick<WorkerContext, 'publish' | 'limits' | 'wallClock' | 'epochMs' | 'random' | 'telemetry'> &
+  FlowDeps & {
+    readonly producer: Pick<Producer, 'send'>
+    readonly parking: Omit<ParkingContext, 'read'>
+    readonly kafka: KafkaPort
+    readonly codes: CodeLoader
+    readonly tables: JoinTables
+    /** `transactionIntervalMs` takes the place of the commit interval under exactly-once. */
+    readonly pace: HandlerPace & { readonly transactionIntervalMs: number }
+    readonly onFatal: (error: unknown) => void
+  }
 
 export type RunnerTask = {
   readonly state: StreamVersions
@@ -77,13 +73,13 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   const finished = new Map<number, PartitionWorker>()
   const workers = new Map<number, PartitionWorker>()
   const unsubscribe: (() => void)[] = []
-  const stalled = new Set<number>()
   let pace: HandlerPace = deps.pace
   let writers: ReturnType<typeof createPartitionWriters>
   let replay: ReplayedHistory | null = null
   let reading: ReplayedHistory | null = null
   let consumer: GroupConsumer
 
+  const flows = createPartitionFlows(deps, { stream: state.stream, version: version.version }, () => consumer)
   const context: WorkerContext = {
     ...deps,
     topics,
@@ -166,7 +162,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     finished.delete(partition)
     const committed = await writers.begin(assigned)
     const start = version.start[partition] ?? 0
-    const flow = flowOf(topics.raw, partition)
+    const flow = flows.of(topics.raw, partition)
     if (committed !== null || reading === null) {
       const position = committed?.offset ?? start
       checkPosition(assigned, position)
@@ -214,7 +210,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
           position: () => consumer.positions().get(`${topic}/${partition}`) ?? position,
         },
         handOver: handOverOf(partition, topics.raw),
-        flow: flowOf(topic, partition),
+        flow: flows.of(topic, partition),
         position,
       },
     )
@@ -227,7 +223,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       ...handler,
       async close(reason) {
         const progress = (await handler.close?.(reason)) ?? null
-        flowsAgain(partition)
+        flows.end(partition)
         if (reason === 'revoked') {
           workers.delete(partition)
           await writers.end(partition)
@@ -235,25 +231,6 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
         return progress
       },
     }
-  }
-
-  function flowOf(topic: string, partition: number): Flow {
-    return {
-      pause: () => consumer.pause(topic, partition),
-      resume: () => consumer.resume(topic, partition),
-      stalled(stall) {
-        if (stall === null) return flowsAgain(partition)
-        stalled.add(partition)
-        deps.telemetry.stalled({ stream: state.stream, version: version.version, partition }, stall)
-        deps.onStall(`${state.stream}/v${version.version}/${partition}`, stall)
-      },
-    }
-  }
-
-  function flowsAgain(partition: number): void {
-    if (!stalled.delete(partition)) return
-    deps.telemetry.stalled({ stream: state.stream, version: version.version, partition }, null)
-    deps.onStall(`${state.stream}/v${version.version}/${partition}`, null)
   }
 
   async function restored(

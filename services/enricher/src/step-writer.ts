@@ -1,6 +1,7 @@
 import { MeshError } from '@mesh/shared/core/errors'
-import { type RecordToSend, recordBytes } from '@mesh/shared/core/record'
+import type { RecordToSend } from '@mesh/shared/core/record'
 import type { Producer, Progress, TopicPartition, TransactionalProducer } from '@mesh/shared/kafka/port'
+import { totalBytes } from './core/refined-record.ts'
 
 /** What one step of decisions writes. The order is that of the fields: what is parked is durable before any later output is. */
 export type Step = {
@@ -113,7 +114,5 @@ function noStateTopic(topic: string): MeshError {
 }
 
 export function stepBytes({ state, outputs, deadLetters }: Step): number {
-  let bytes = 0
-  for (const records of [state, outputs, deadLetters]) for (const record of records) bytes += recordBytes(record)
-  return bytes
+  return totalBytes(state) + totalBytes(outputs) + totalBytes(deadLetters)
 }

@@ -8,6 +8,7 @@ import { isUp } from '../stack/registry.ts'
 import { readRunningStack } from '../stack/running.ts'
 import { stateLayout } from '../stack/state.ts'
 import type { ProcessStatus } from '../stack/supervisor.ts'
+import { describeStanding, type Readyz } from '../standing.ts'
 import { renderColumns } from '../table.ts'
 
 export const status: Command = {
@@ -27,7 +28,11 @@ async function runStatus(context: CommandContext): Promise<number> {
     return 1
   }
   const processes = await Promise.all(
-    stack.processes.map(async (process) => ({ ...process, healthy: await isHealthy(process, stack.ports) })),
+    stack.processes.map(async (process) => ({
+      ...process,
+      healthy: await isHealthy(process, stack.ports),
+      standing: await standingOf(process),
+    })),
   )
   const { ready, startedAt, supervisor, addresses } = stack
   const jobs = await jobsOf(addresses.services['job-trigger'])
@@ -45,6 +50,7 @@ async function runStatus(context: CommandContext): Promise<number> {
       process.logFile,
     ])
     context.print(renderColumns([header, ...rows]))
+    for (const { name, standing } of processes) for (const line of standing) context.print(`${name}: ${line}`)
     if (jobs && jobs.length > 0) context.print(`\n${renderJobs(jobs, Date.now())}`)
     if (!ready) context.note('mesh is still starting')
   }
@@ -63,4 +69,15 @@ async function isHealthy(process: ProcessStatus, ports: PortMap): Promise<boolea
   if (process.name === 'kafka') return isBrokerReady(HOST, process.port)
   const path = process.name === 'registry' ? `${ports['registry-management']}/health/ready` : `${process.port}/readyz`
   return isUp(`http://${HOST}:${path}`).catch(() => false)
+}
+
+/** What a service says of tasks that cannot start and partitions that stand still; nothing when it does not answer. */
+async function standingOf({ name, state, port }: ProcessStatus): Promise<readonly string[]> {
+  if (state !== 'running' || name === 'kafka' || name === 'registry') return []
+  try {
+    const response = await fetch(`http://${HOST}:${port}/readyz`, { signal: AbortSignal.timeout(1000) })
+    return describeStanding((await response.json()) as Readyz)
+  } catch {
+    return []
+  }
 }

@@ -4,11 +4,10 @@ import type { Contract } from '@mesh/shared/core/contract'
 import { formatInstant } from '@mesh/shared/core/instant'
 import { bytesText, type RecordHeader, type RecordToSend } from '@mesh/shared/core/record'
 import type { Arrival, Source } from './arrival.ts'
-import { totalBytes } from './emit-plan.ts'
 import type { Published } from './fates.ts'
 import type { Joined } from './joins.ts'
 import { type Problem, problem, problemOf, refusal } from './problem.ts'
-import { type OutputValue, refinedRecords } from './refined-record.ts'
+import { type OutputValue, refinedRecords, totalBytes } from './refined-record.ts'
 
 /** The code of one bundle, ready to run. */
 export type RefineCode = {

@@ -1,6 +1,6 @@
 import { addHash, type HashSum, refinedHash, refinedHashOf } from '@mesh/shared/core/books'
 import { formatMeshSrc, formatOrigin, MAIN_LANE, PARKED_LANE } from '@mesh/shared/core/coordinate'
-import { header, type RecordHeader, type RecordToSend, textBytes } from '@mesh/shared/core/record'
+import { header, type RecordHeader, type RecordToSend, recordBytes, textBytes } from '@mesh/shared/core/record'
 import { HEADER } from '@mesh/shared/core/topics'
 import type { Source } from './arrival.ts'
 
@@ -86,4 +86,10 @@ export function payloadOf(value: Uint8Array | null): Uint8Array | null {
 
 function subKeyBytes(key: Uint8Array | null, subKey: string): Uint8Array {
   return Buffer.concat([key ?? Buffer.alloc(0), textBytes(`/${subKey}`)])
+}
+
+export function totalBytes(records: readonly RecordToSend[]): number {
+  let bytes = 0
+  for (const record of records) bytes += recordBytes(record)
+  return bytes
 }

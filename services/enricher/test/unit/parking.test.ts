@@ -8,6 +8,7 @@ import { readBooks } from '../../src/core/books-metadata.ts'
 import type { Stall } from '../../src/worker-context.ts'
 import { srcOf } from '../orders.ts'
 import { caughtUp, type ProcessOptions, type Running, runStream, runToEnd, testParking } from '../process.ts'
+import { candidateOf, emitReplay } from '../replay.ts'
 import { createWorld, type Log, type Posted, type World } from '../world.ts'
 
 const RAW = 'raw.orders.v1'
@@ -238,5 +239,29 @@ test.each([
     const books = await booksOf()
     expect(books.transactional).toBe(after === 'exactly-once')
     expect(books.counts.outputs + books.parked.outputs).toBe(5)
+  },
+)
+
+test.each(['at-least-once', 'exactly-once'] as const)(
+  'a candidate takes what is parked from its replayed history over to raw, %s',
+  async (guarantee) => {
+    orders = await applyOrders('dead-letter', guarantee)
+    await world.post(RAW, [order('a', 1, 'c1'), order('b', 2, 'c1'), order('a', 3, 'c2')])
+    await addCustomer('c2', 'Bo')
+    await candidateOf(world, orders, { ends: null, changeover: [3] })
+    const ends = await emitReplay(world, 'orders', await world.rawOf('orders'), orders)
+    const state = await candidateOf(world, orders, { ends, changeover: [3] })
+    await world.post(RAW, [order('b', 4, 'c2'), order('c', 5, 'c2')])
+    const running = await runStream(world, state, { joined, epochMs: () => now, version: 2 })
+    await caughtUp(world, state, running, 2)
+    const committed = async () => readBooks((await world.committed('orders', 2)).get(0)!.metadata, 'test')
+    await eventually(async () => expect(stillParked(await committed())).toBe(4))
+    await addCustomer('c1', 'Ada')
+    await eventually(async () => expect(stillParked(await committed())).toBe(0))
+    await running.stop()
+    expect(running.fatal()).toBeNull()
+    const refined = (await world.refinedOf('orders', 2)).map(({ record }) => headerText(record.headers, 'ce_id'))
+    expect(refined).toEqual(['o5', 'o1', 'o3', 'o2', 'o4'])
+    expect((await committed()).counts).toMatchObject({ ok: 1, parked: 4 })
   },
 )

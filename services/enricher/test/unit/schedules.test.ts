@@ -1,12 +1,13 @@
-import { formatHash, refinedHash } from '@mesh/shared/core/books'
-import { advanceHighest, type HighestSrc, isRedelivered, parseMeshSrc, parseOrigin } from '@mesh/shared/core/coordinate'
-import { bytesText, headerText, type KafkaRecord } from '@mesh/shared/core/record'
+import { formatHash } from '@mesh/shared/core/books'
+import { parseMeshSrc } from '@mesh/shared/core/coordinate'
+import { bytesText } from '@mesh/shared/core/record'
 import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic, stateTopic } from '@mesh/shared/core/topics'
 import { describe, expect, test } from 'vitest'
 import { stillParked } from '../../src/core/books.ts'
 import { readBooks } from '../../src/core/books-metadata.ts'
 import { recompute } from '../oracle.ts'
 import { srcOf } from '../orders.ts'
+import { byOrigin, outputsOf, readOutputs } from '../reader.ts'
 import { type Faults, type Guarantee, PARTITIONS, type Run, rowOf, runSchedule, STREAM } from '../schedules.ts'
 
 /** `MESH_SEED=17` runs that seed alone, `MESH_SEEDS=20000` so many of them under each guarantee. */
@@ -16,34 +17,6 @@ const FIRST = Number(SEED ?? 1)
 
 function faultsOf(seed: number, guarantee: Guarantee): Faults {
   return { guarantee, waits: seed % 3 !== 0, zombies: seed % 2 === 0 }
-}
-
-type Output = { readonly origin: string; readonly offset: number; readonly key: string; readonly value: string | null }
-
-/** The records of the refined partition by a reader's rule. */
-function readOutputs(log: readonly KafkaRecord[]): { outputs: Output[]; hash: bigint; redelivered: number } {
-  const highest: HighestSrc = {}
-  const outputs: Output[] = []
-  let hash = 0n
-  let redelivered = 0
-  for (const record of log) {
-    const src = parseMeshSrc(srcOf(record))
-    if (isRedelivered(highest, src)) {
-      redelivered++
-      continue
-    }
-    advanceHighest(highest, src)
-    hash += refinedHash(src, record.key, record.value?.subarray(5) ?? null)
-    const text = headerText(record.headers, 'mesh-origin')
-    const origin = text === null ? src : parseOrigin(text)
-    outputs.push({
-      origin: `${origin.offset};${origin.index}`,
-      offset: origin.offset,
-      key: bytesText(record.key!).split('/')[0]!,
-      value: record.value === null ? null : bytesText(record.value.subarray(5)),
-    })
-  }
-  return { outputs, hash: hash & ((1n << 128n) - 1n), redelivered }
 }
 
 function expectExact(
@@ -58,16 +31,7 @@ function expectExact(
   const expected = recompute(log, at, { code, findRow })
   const { outputs, hash, redelivered } = readOutputs(kafka.log(refinedTopic(STREAM, 1), partition))
 
-  const wanted = expected.fates.flatMap((fate, offset) =>
-    fate.kind === 'ok'
-      ? fate.records.map((record, index) => [
-          `${offset};${index}`,
-          record.value === null ? null : bytesText(record.value.subarray(5)),
-        ])
-      : [],
-  )
-  const byOrigin = outputs.map(({ origin, value }) => [origin, value]).sort((a, b) => compareOrigins(a[0]!, b[0]!))
-  expect(byOrigin).toEqual(wanted)
+  expect(outputs.map(({ origin, value }) => [origin, value]).sort(byOrigin)).toEqual(outputsOf(expected.fates))
   if (faults.guarantee === 'exactly-once') expect(redelivered).toBe(0)
 
   const lastOfKey = new Map<string, number>()
@@ -103,11 +67,6 @@ function expectExact(
 
   const parkedLeft = new Map(kafka.log(stateTopic(STREAM, 1), partition).map((r) => [bytesText(r.key!), r.value]))
   expect([...parkedLeft].filter(([, value]) => value !== null)).toEqual([])
-}
-
-function compareOrigins(a: string, b: string): number {
-  const [[x, i], [y, j]] = [a.split(';').map(Number), b.split(';').map(Number)] as [number[], number[]]
-  return x! - y! || i! - j!
 }
 
 describe.each(['at-least-once', 'exactly-once'] as const)('schedules, %s', (guarantee) => {
