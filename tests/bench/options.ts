@@ -8,13 +8,16 @@ export type BenchOptions = {
   readonly jsonFile: string | null
   /** One more repeat with the services' CPU profiles on; its rates are not counted. */
   readonly profile: boolean
+  /** Instead of the hops: the Kafka clients against each other, role by role. */
+  readonly clients: boolean
 }
 
 export const USAGE = `usage: npm run bench -- [options]
   --records N   events of one repeat (default 300000)
   --repeats N   interleaved repeats of all hops (default 3)
   --json FILE   writes every measurement as JSON
-  --profile     one more repeat that shows where each service's CPU time goes`
+  --profile     one more repeat that shows where each service's CPU time goes
+  --clients     instead of the hops: the Kafka clients against each other, role by role`
 
 /** @throws Error naming the option that is wrong. */
 export function parseOptions(args: readonly string[]): BenchOptions {
@@ -25,6 +28,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       repeats: { type: 'string', default: '3' },
       json: { type: 'string' },
       profile: { type: 'boolean', default: false },
+      clients: { type: 'boolean', default: false },
     },
   })
   return {
@@ -32,6 +36,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     repeats: wholeNumber('repeats', values.repeats, { least: 1, most: 100 }),
     jsonFile: values.json ?? null,
     profile: values.profile,
+    clients: values.clients,
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
-import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
+import { connectKafka, producerClient } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
 import { exportLag } from '@mesh/shared/runtime/lag-telemetry'
@@ -17,7 +17,11 @@ await runService({
   envPrefix: ENV_PREFIX,
   config: CONFIG,
   async build({ config, logger, telemetry, fatal }) {
-    const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-lake-sink' })
+    const kafka = connectKafka({
+      brokers: config.kafkaBrokers,
+      clientId: 'mesh-lake-sink',
+      producer: producerClient(config.kafkaProducer),
+    })
     exportLag(telemetry, () => kafka.lag())
     const producer = await kafka.producer()
     const commits = createCommitPublisher(producer)

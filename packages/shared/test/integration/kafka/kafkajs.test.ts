@@ -10,7 +10,7 @@ import { until } from '../../../src/testing/until.ts'
 const brokers = inject('kafkaBrokers').split(',')
 
 describeKafkaPort('kafkajs on a real broker', () => {
-  const kafka = connectKafka({ brokers, clientId: 'contract' })
+  const kafka = connectKafka({ brokers, clientId: 'contract', producer: 'kafkajs' })
   return Promise.resolve({ kafka, close: () => kafka.close() })
 })
 
@@ -82,7 +82,7 @@ it('stops loudly when a topic is deleted and created again', async () => {
 })
 
 it('writes the neighbours of a refused call once, also in other partitions', async () => {
-  const kafka = connectKafka({ brokers, clientId: 'refused' })
+  const kafka = connectKafka({ brokers, clientId: 'refused', producer: 'kafkajs' })
   const topic = `refused-${randomUUID()}`
   await kafka.admin.ensureTopics([{ name: topic, partitions: 2, config: { 'max.message.bytes': '2000' } }])
   const producer = await kafka.producer({ compression: 'none' })
