@@ -198,7 +198,7 @@ export interface KafkaAdmin {
   deleteTopics(topics: readonly string[]): Promise<void>
   /** The settings of the topic itself, without defaults. */
   topicConfig(topic: string): Promise<Readonly<Record<string, string>>>
-  /** Changes the settings that are named and no other; null puts one back to its default. */
+  /** Changes the settings that are named and no other; null puts one back to its default. `topicConfig` shows it moments later. */
   alterTopicConfig(topic: string, changes: Readonly<Record<string, string | null>>): Promise<void>
   offsets(topic: string): Promise<PartitionOffsets[]>
   /** Per partition the earliest offset with timestamp ≥ `timestamp`; the high watermark where there is none. */

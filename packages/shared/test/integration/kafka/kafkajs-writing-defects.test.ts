@@ -8,6 +8,8 @@ import { plainClient } from '../../support/plain-kafkajs.ts'
 
 const brokers = inject('kafkaBrokers').split(',')
 const REQUEST_TIMEOUT_MS = 1000
+/** The controller has it at once, the broker that is asked a moment later. */
+const SHOWN = { timeout: 20_000 }
 
 describe('what plain kafkajs does wrong when it writes, beside the port', () => {
   const kafka: KafkaPort = connectKafka({ brokers, clientId: 'defects', producer: 'kafkajs' })
@@ -169,7 +171,7 @@ describe('what plain kafkajs does wrong when it writes, beside the port', () => 
       await admin.connect()
       const configEntries = [{ name: 'retention.ms', value: '3600000' }]
       await admin.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: limited, configEntries }] })
-      expect(await kafka.admin.topicConfig(limited)).toEqual({ 'retention.ms': '3600000' })
+      await expect.poll(() => kafka.admin.topicConfig(limited), SHOWN).toEqual({ 'retention.ms': '3600000' })
       await admin.disconnect()
     })
 
@@ -177,9 +179,11 @@ describe('what plain kafkajs does wrong when it writes, beside the port', () => 
       const limited = `${topic}-limited`
       await kafka.admin.ensureTopics([{ name: limited, partitions: 1, config: settings }])
       await kafka.admin.alterTopicConfig(limited, { 'retention.ms': '3600000' })
-      expect(await kafka.admin.topicConfig(limited)).toEqual({ ...settings, 'retention.ms': '3600000' })
+      await expect
+        .poll(() => kafka.admin.topicConfig(limited), SHOWN)
+        .toEqual({ ...settings, 'retention.ms': '3600000' })
       await kafka.admin.alterTopicConfig(limited, { 'retention.ms': null })
-      expect(await kafka.admin.topicConfig(limited)).toEqual({ 'max.message.bytes': '2000000' })
+      await expect.poll(() => kafka.admin.topicConfig(limited), SHOWN).toEqual({ 'max.message.bytes': '2000000' })
     })
   })
 })
