@@ -27,6 +27,21 @@ const OWN_CONFIG = {
     max: 16_000_000,
     doc: 'Most bytes that the outputs of one event may take; keep it below max.message.bytes. Above it: dead letter.',
   },
+  dedupeSegmentIds: {
+    env: 'MESH_ENRICHER_DEDUPE_SEGMENT_IDS',
+    kind: 'integer',
+    default: 200_000,
+    min: 16,
+    max: 500_000,
+    doc: 'Event ids of a partition held in memory before they go to disk; a restart reads so many records again.',
+  },
+  dedupeMemoryBytes: {
+    env: 'MESH_ENRICHER_DEDUPE_MEMORY',
+    kind: 'integer',
+    default: 268_435_456,
+    min: 1_048_576,
+    doc: 'Bytes of memory for the event ids of all dedupe windows; what has no room is looked up on disk.',
+  },
 } as const
 
 export const CONFIG: typeof COMMON_CONFIG &

@@ -7,8 +7,10 @@ import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { createCodeLoader } from './adapters/code-loader.ts'
+import { createDedupeFolder } from './adapters/dedupe-folder.ts'
 import { createJoinTables } from './adapters/join-tables.ts'
 import { CONFIG, ENV_PREFIX } from './config.ts'
+import { createMemoryBudget } from './core/memory-budget.ts'
 import { createEnricher } from './service.ts'
 import { createEnricherTelemetry } from './telemetry.ts'
 
@@ -22,16 +24,24 @@ await runService({
     const codec = createAvroCodec(createSchemaRegistry({ url: config.registryUrl }))
     const producer = await kafka.producer()
     const publisher = createCommitPublisher(producer)
+    const dedupeBudget = createMemoryBudget(config.dedupeMemoryBytes)
+    const dedupes = createDedupeFolder({
+      dir: join(config.stateDir, 'dedupe'),
+      segmentIds: config.dedupeSegmentIds,
+      budget: dedupeBudget,
+    })
     const enricher = createEnricher({
       kafka,
       producer,
       publish: (event) => publisher.publish(event),
       codes: createCodeLoader({ store, codec, cacheDir: join(config.stateDir, 'bundles') }),
       tables: createJoinTables({ kafka, codec, onFatal: fatal }),
+      openDedupe: dedupes.open,
+      retain: dedupes.retain,
       limits: config,
       pace: { commitIntervalMs: config.commitIntervalMs, tickMs: 100, now: () => performance.now() },
       wallClock: () => new Date().toISOString(),
-      telemetry: createEnricherTelemetry(telemetry, logger),
+      telemetry: createEnricherTelemetry(telemetry, logger, dedupeBudget),
       logger,
       onFatal: fatal,
     })

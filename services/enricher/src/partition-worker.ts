@@ -108,19 +108,20 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
     const code = context.codeAt(id.partition, offset)
     const arrival = readArrival(source, code.contract)
     dedupe.advance(source.record.timestamp)
-    const duplicate = arrival.kind !== 'poison' && dedupe.note(arrival.eventId, code.contract.refine.dedupeWindowMs)
+    const age = arrival.kind === 'poison' ? null : dedupe.note(arrival.eventId, code.contract.refine.dedupeWindowMs)
     books.codeHash = code.codeHash
     books.contractHash = code.contractHash
     const input: Decidable = {
       source,
       arrival,
       code,
-      duplicate,
+      duplicate: age !== null,
       published: fates.at(offset),
       passed: fates.passed(offset),
       maxOutputBytes: limits.maxOutputBytes,
     }
     const fate = settledFate(input) ?? refinedFate(input, join(input))
+    if (fate.kind === 'duplicate') telemetry.duplicate(id, age ?? 0)
     if (arrival.kind !== 'poison' && (fate.kind === 'ok' || fate.kind === 'published')) {
       bookEventTime(books, arrival.eventTimeMs)
     }
@@ -154,7 +155,8 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
     run,
     checkpoint(nextOffset) {
       books.rawTime = dedupe.rawTime()
-      telemetry.checkpoint(id, dedupe.size())
+      dedupe.cut(books.sourceNext)
+      telemetry.checkpoint(id, { dedupeIds: dedupe.size(), dedupeBytes: dedupe.diskBytes() })
       announcement = refinedCommitEvent(id, books, context.wallClock())
       const metadata = booksMetadata(books)
       closeStep(books)
@@ -164,6 +166,7 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
       if (announcement === null) return
       const event = announcement
       announcement = null
+      dedupe.committed(event.nextOffset)
       await context.publish(event)
     },
     async republish() {

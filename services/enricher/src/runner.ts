@@ -7,6 +7,8 @@ import type { CodeLoader } from './adapters/code-loader.ts'
 import type { JoinTable, JoinTables } from './adapters/join-tables.ts'
 import { createRangeReader } from './adapters/range-reader.ts'
 import type { RefineCode } from './core/decide.ts'
+import type { DedupeStore } from './core/dedupe.ts'
+import { type DedupeScope, dedupeScope } from './core/dedupe-scope.ts'
 import {
   createRawHandler,
   createReplayHandler,
@@ -22,6 +24,7 @@ export type RunnerDeps = Pick<WorkerContext, 'producer' | 'publish' | 'limits' |
   readonly kafka: KafkaPort
   readonly codes: CodeLoader
   readonly tables: JoinTables
+  readonly openDedupe: (scope: DedupeScope) => DedupeStore
   readonly pace: HandlerPace
   readonly onFatal: (error: unknown) => void
 }
@@ -46,6 +49,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   const codes = new Map<string, RefineCode>()
   const tables = new Map<string, JoinTable>()
   const finished = new Map<number, PartitionWorker>()
+  const dedupes = new Map<number, DedupeStore>()
   let replay: ReplayedHistory | null = null
   let reading: ReplayedHistory | null = null
   let consumer: GroupConsumer
@@ -155,14 +159,23 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     from: { metadata: string | null; start: number; atLeast?: number; replayedTo: number | null },
   ): Promise<PartitionWorker> {
     const id = { stream: state.stream, version: version.version, rawTopicId: state.rawTopicId, partition }
-    const retainMs = Math.max(0, ...[...codes.values()].map((code) => code.contract.refine.dedupeWindowMs))
+    const scope = dedupeScope(id, version, (binding) => codes.get(binding.hash)!.contract)
     const began = pace.now()
-    const restoring = { kafka: { admin: kafka.admin, readRanges }, topics, codeAt, retainMs, replay }
+    const restoring = { kafka: { admin: kafka.admin, readRanges }, topics, codeAt, scope, replay, openDedupe }
     const partitionState = await restorePartition(restoring, { id, ...from })
     const worker = createPartitionWorker(partitionState, context)
     deps.telemetry.restored(id, { ms: pace.now() - began, dedupeIds: worker.dedupeIds() })
     await worker.republish()
     return worker
+  }
+
+  /** The store of a former assignment is done: its lanes have ended before a partition is assigned again. */
+  function openDedupe(scope: DedupeScope): DedupeStore {
+    const { partition } = scope.id
+    dedupes.get(partition)?.close()
+    const store = deps.openDedupe(scope)
+    dedupes.set(partition, store)
+    return store
   }
 
   function checkPosition(
@@ -204,6 +217,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     start,
     async stop() {
       await consumer.stop()
+      for (const store of dedupes.values()) store.close()
       await releaseTables()
     },
   }

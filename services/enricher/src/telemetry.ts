@@ -2,6 +2,7 @@ import type { Counts } from '@mesh/shared/core/books'
 import type { Logger } from '@mesh/shared/runtime/logger'
 import type { Telemetry } from '@mesh/shared/runtime/telemetry'
 import type { BookId } from './core/books.ts'
+import type { MemoryBudget } from './core/memory-budget.ts'
 import type { Problem } from './core/problem.ts'
 
 /** Every event of this service, each with its metric and its log line. */
@@ -9,20 +10,53 @@ export type EnricherTelemetry = {
   /** After a batch: the books before and after it. */
   decided(id: BookId, before: Counts, after: Counts): void
   deadLettered(id: BookId, problem: Problem): void
-  checkpoint(id: BookId, dedupeIds: number): void
+  /** A duplicate: `ageMs` is the raw time since the record that it repeats, by which a window can be chosen. */
+  duplicate(id: BookId, ageMs: number): void
+  checkpoint(id: BookId, held: { readonly dedupeIds: number; readonly dedupeBytes: number }): void
   /** A partition's state was rebuilt and it begins to flow. */
   restored(id: BookId, restored: { readonly ms: number; readonly dedupeIds: number }): void
 }
 
+/** A second to a month. */
+const AGE_BOUNDS_S = [
+  1,
+  10,
+  60,
+  300,
+  1800,
+  3600,
+  4 * 3600,
+  12 * 3600,
+  86_400,
+  2 * 86_400,
+  4 * 86_400,
+  7 * 86_400,
+  30 * 86_400,
+]
+
 const FATES = ['ok', 'duplicate', 'drop', 'deadLetter', 'redelivered'] as const
 
-export function createEnricherTelemetry({ meter }: Telemetry, logger: Logger): EnricherTelemetry {
+export function createEnricherTelemetry(
+  { meter }: Telemetry,
+  logger: Logger,
+  dedupeBudget: Pick<MemoryBudget, 'used'>,
+): EnricherTelemetry {
   const records = meter.createCounter('mesh_enricher_records_total', { description: 'Raw records by fate.' })
   const outputs = meter.createCounter('mesh_enricher_outputs_total', { description: 'Refined records booked.' })
   const deadLetters = meter.createCounter('mesh_enricher_dead_letters_total', {
     description: 'Dead letters by code; codes of refine.ts count as "refine".',
   })
   const ids = meter.createGauge('mesh_enricher_dedupe_ids', { description: 'Event ids held for the dedupe window.' })
+  meter
+    .createObservableGauge('mesh_enricher_dedupe_memory_bytes', { description: 'Memory that the dedupe windows take.' })
+    .addCallback((result) => result.observe(dedupeBudget.used()))
+  const disk = meter.createGauge('mesh_enricher_dedupe_disk_bytes', {
+    description: 'Bytes of the files that hold event ids for a restart.',
+  })
+  const ages = meter.createHistogram('mesh_enricher_duplicate_age_seconds', {
+    description: 'Raw time between a duplicate and the record that it repeats.',
+    advice: { explicitBucketBoundaries: AGE_BOUNDS_S },
+  })
   const seconds = meter.createHistogram('mesh_enricher_restore_seconds', {
     description: 'Time to rebuild the state of a partition.',
   })
@@ -36,7 +70,11 @@ export function createEnricherTelemetry({ meter }: Telemetry, logger: Logger): E
     deadLettered({ stream, version }, problem) {
       deadLetters.add(1, { stream, version, code: problem.own ? problem.code : 'refine' })
     },
-    checkpoint: ({ stream, version, partition }, size) => ids.record(size, { stream, version, partition }),
+    duplicate: ({ stream, version }, ageMs) => ages.record(ageMs / 1000, { stream, version }),
+    checkpoint({ stream, version, partition }, { dedupeIds, dedupeBytes }) {
+      ids.record(dedupeIds, { stream, version, partition })
+      disk.record(dedupeBytes, { stream, version, partition })
+    },
     restored({ stream, version, partition }, { ms, dedupeIds }) {
       seconds.record(ms / 1000, { stream, version })
       logger.debug({ stream, version, partition, ms: Math.round(ms), dedupeIds }, 'partition restored')

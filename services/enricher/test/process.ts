@@ -1,17 +1,23 @@
+import { join } from 'node:path'
 import { enricherGroup, rawTopic } from '@mesh/shared/core/topics'
 import { findVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
+import { SILENT_LOGGER } from '@mesh/shared/runtime/logger'
 import { vi } from 'vitest'
 import { createCodeLoader } from '../src/adapters/code-loader.ts'
+import { createDedupeFolder } from '../src/adapters/dedupe-folder.ts'
 import { createJoinTables } from '../src/adapters/join-tables.ts'
-import { createRunner, type RunnerDeps } from '../src/runner.ts'
+import { createMemoryBudget } from '../src/core/memory-budget.ts'
+import { createRunner } from '../src/runner.ts'
+import type { EnricherDeps } from '../src/service.ts'
 import type { EnricherTelemetry } from '../src/telemetry.ts'
 import type { World } from './world.ts'
 
 export const SILENT_TELEMETRY: EnricherTelemetry = {
   decided: () => {},
   deadLettered: () => {},
+  duplicate: () => {},
   checkpoint: () => {},
   restored: () => {},
 }
@@ -24,21 +30,30 @@ export type ProcessOptions = {
   readonly version?: number
 }
 
+/** So few that test logs make many segments. */
+const SEGMENT_IDS = 8
+
 /** What a process of the service builds, over the world's broker. */
 export async function processDeps(
   world: World,
   options: ProcessOptions,
   onFatal: (e: unknown) => void,
-): Promise<RunnerDeps> {
+): Promise<EnricherDeps> {
   const kafka = options.kafka ?? world.kafka
   const producer = await kafka.producer()
   const publisher = createCommitPublisher(producer)
+  const budget = createMemoryBudget(64_000_000)
+  const dir = join(world.cacheDir, 'dedupe')
+  const dedupes = createDedupeFolder({ dir, segmentIds: SEGMENT_IDS, budget })
   return {
     kafka,
     producer,
     publish: (event) => publisher.publish(event),
     codes: createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir }),
     tables: createJoinTables({ kafka, codec: world.codec, onFatal }),
+    openDedupe: dedupes.open,
+    retain: dedupes.retain,
+    logger: SILENT_LOGGER,
     limits: { maxChunkBytes: options.maxChunkBytes ?? 700_000, maxOutputBytes: 100_000 },
     pace: { commitIntervalMs: 0, tickMs: 5, now: () => performance.now() },
     wallClock: () => '2026-01-01T00:00:00.000Z',
