@@ -93,6 +93,10 @@ export const ERRORS = {
     status: 500,
     hint: 'Retention passed the position, or the topic was truncated. Declare the hole or rebuild from the lake.',
   },
+  MESH_KAFKA_FENCED: {
+    status: 500,
+    hint: 'Another process owns this partition, or a transaction outlived its timeout: restart, it begins from the last commit.',
+  },
   MESH_KAFKA_CLIENT_UNSAFE: {
     status: 500,
     hint: 'The Kafka client is not the version whose defects are closed: install the pinned one.',
