@@ -42,6 +42,13 @@ const OWN_CONFIG = {
     min: 1_048_576,
     doc: 'Bytes of memory for the event ids of all dedupe windows; what has no room is looked up on disk.',
   },
+  tableMemoryBytes: {
+    env: 'MESH_ENRICHER_TABLE_MEMORY',
+    kind: 'integer',
+    default: 134_217_728,
+    min: 1_048_576,
+    doc: 'Bytes of memory for decoded rows of all joined tables; each table adds 8 MB of its file.',
+  },
 } as const
 
 export const CONFIG: typeof COMMON_CONFIG &

@@ -9,6 +9,7 @@ import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { createCodeLoader } from './adapters/code-loader.ts'
 import { createDedupeFolder } from './adapters/dedupe-folder.ts'
 import { createJoinTables } from './adapters/join-tables.ts'
+import { createTableFolder } from './adapters/table-folder.ts'
 import { CONFIG, ENV_PREFIX } from './config.ts'
 import { createMemoryBudget } from './core/memory-budget.ts'
 import { createEnricher } from './service.ts'
@@ -30,18 +31,31 @@ await runService({
       segmentIds: config.dedupeSegmentIds,
       budget: dedupeBudget,
     })
+    const tableFiles = createTableFolder(join(config.stateDir, 'tables'))
+    const rowBudget = createMemoryBudget(config.tableMemoryBytes)
+    const tables = createJoinTables({
+      kafka,
+      codec,
+      openStore: tableFiles.open,
+      budget: rowBudget,
+      wallClockMs: Date.now,
+      onFatal: fatal,
+    })
     const enricher = createEnricher({
       kafka,
       producer,
       publish: (event) => publisher.publish(event),
       codes: createCodeLoader({ store, codec, cacheDir: join(config.stateDir, 'bundles') }),
-      tables: createJoinTables({ kafka, codec, onFatal: fatal }),
+      tables,
       openDedupe: dedupes.open,
-      retain: dedupes.retain,
+      retain(versions) {
+        dedupes.retain(versions)
+        tableFiles.retain(versions)
+      },
       limits: config,
       pace: { commitIntervalMs: config.commitIntervalMs, tickMs: 100, now: () => performance.now() },
       wallClock: () => new Date().toISOString(),
-      telemetry: createEnricherTelemetry(telemetry, logger, dedupeBudget),
+      telemetry: createEnricherTelemetry(telemetry, logger, { dedupeBudget, rowBudget, tables }),
       logger,
       onFatal: fatal,
     })

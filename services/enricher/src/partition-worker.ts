@@ -28,8 +28,8 @@ export type WorkerContext = {
   readonly topics: { readonly raw: string; readonly refined: string; readonly deadLetter: string }
   readonly group: string
   readonly codeAt: (partition: number, offset: number) => RefineCode
-  /** The row of a joined stream's table. */
-  readonly findRow: (stream: string, key: string) => JoinedRow | null
+  /** The row that a rule joins to an event of this time. */
+  readonly findRow: (rule: JoinRule, key: string, eventTimeMs: number) => JoinedRow | null
   readonly producer: Pick<Producer, 'send'>
   readonly publish: (event: CommitEvent) => Promise<void>
   readonly limits: EmitLimits
@@ -133,7 +133,8 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
     const bytes = source.record.value
     if (rules.length === 0 || arrival.kind !== 'event' || bytes === null) return NO_JOINS
     const keys = rules.map((rule) => joinKey(rule, arrival.event, bytes))
-    const found = rules.map((rule, i) => (keys[i] == null ? null : context.findRow(rule.stream, keys[i])))
+    const at = arrival.eventTimeMs
+    const found = rules.map((rule, i) => (keys[i] == null ? null : context.findRow(rule, keys[i], at)))
     return joinRows(rules, found, keys)
   }
 

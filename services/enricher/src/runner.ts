@@ -1,14 +1,16 @@
+import type { JoinRule } from '@mesh/shared/core/contract'
 import { MeshError } from '@mesh/shared/core/errors'
 import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic } from '@mesh/shared/core/topics'
 import { bundleAt, type ReplayedHistory, type StreamVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import type { AssignedPartition, Assignment, GroupConsumer, KafkaPort } from '@mesh/shared/kafka/port'
 import type { Service } from '@mesh/shared/runtime/service'
 import type { CodeLoader } from './adapters/code-loader.ts'
-import type { JoinTable, JoinTables } from './adapters/join-tables.ts'
+import type { JoinTable, JoinTables, TableId } from './adapters/join-tables.ts'
 import { createRangeReader } from './adapters/range-reader.ts'
 import type { RefineCode } from './core/decide.ts'
 import type { DedupeStore } from './core/dedupe.ts'
 import { type DedupeScope, dedupeScope } from './core/dedupe-scope.ts'
+import type { JoinedRow } from './core/joins.ts'
 import {
   createRawHandler,
   createReplayHandler,
@@ -60,8 +62,24 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     return codes.get(bundleAt(version, partition, offset).hash)!
   }
 
-  function findRow(stream: string, key: string) {
-    return tables.get(stream)!.find(key)
+  function findRow(rule: JoinRule, key: string, atMs: number): JoinedRow | null {
+    const table = tables.get(tableName(rule))!
+    if (rule.asOf === undefined) return table.find(key)
+    const { row, beyond } = table.findAsOf(key, atMs)
+    if (beyond) deps.telemetry.beyondHistory(state.stream, version.version, rule.as)
+    return row
+  }
+
+  /** The tables that the version's bundles join, once each. */
+  function tableIds(): Map<string, TableId> {
+    const ids = new Map<string, TableId>()
+    for (const { contract } of codes.values()) {
+      for (const rule of contract.refine.joins) {
+        const id = { stream: rule.stream, version: joined.get(rule.stream)!, historyMs: rule.asOf?.historyMs ?? null }
+        ids.set(tableName(rule), id)
+      }
+    }
+    return ids
   }
 
   async function start(): Promise<void> {
@@ -70,7 +88,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     replay = await existing(version.replay)
     reading = replay === null || (await allOnRaw()) ? null : replay
     try {
-      for (const [stream, live] of joined) tables.set(stream, await deps.tables.acquire(stream, live))
+      for (const [name, id] of tableIds()) tables.set(name, await deps.tables.acquire(id))
       consumer = kafka.consumer({
         groupId: group,
         topics: reading === null ? [topics.raw] : [reading.topic, topics.raw],
@@ -210,7 +228,8 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   async function releaseTables(): Promise<void> {
     const held = [...tables.keys()]
     tables.clear()
-    for (const stream of held) await deps.tables.release(stream, joined.get(stream)!)
+    const ids = tableIds()
+    for (const name of held) await deps.tables.release(ids.get(name)!)
   }
 
   return {
@@ -222,3 +241,5 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     },
   }
 }
+
+const tableName = (rule: JoinRule): string => `${rule.stream}/${rule.asOf?.historyMs ?? 'latest'}`

@@ -1,6 +1,7 @@
 import type { Counts } from '@mesh/shared/core/books'
 import type { Logger } from '@mesh/shared/runtime/logger'
 import type { Telemetry } from '@mesh/shared/runtime/telemetry'
+import type { JoinTables } from './adapters/join-tables.ts'
 import type { BookId } from './core/books.ts'
 import type { MemoryBudget } from './core/memory-budget.ts'
 import type { Problem } from './core/problem.ts'
@@ -12,9 +13,18 @@ export type EnricherTelemetry = {
   deadLettered(id: BookId, problem: Problem): void
   /** A duplicate: `ageMs` is the raw time since the record that it repeats, by which a window can be chosen. */
   duplicate(id: BookId, ageMs: number): void
+  /** A join as of a time before the history that its table keeps. */
+  beyondHistory(stream: string, version: number, as: string): void
   checkpoint(id: BookId, held: { readonly dedupeIds: number; readonly dedupeBytes: number }): void
   /** A partition's state was rebuilt and it begins to flow. */
   restored(id: BookId, restored: { readonly ms: number; readonly dedupeIds: number }): void
+}
+
+/** What is asked for its size whenever metrics are read. */
+type Holders = {
+  readonly dedupeBudget: Pick<MemoryBudget, 'used'>
+  readonly rowBudget: Pick<MemoryBudget, 'used'>
+  readonly tables: Pick<JoinTables, 'sizes'>
 }
 
 /** A second to a month. */
@@ -39,7 +49,7 @@ const FATES = ['ok', 'duplicate', 'drop', 'deadLetter', 'redelivered'] as const
 export function createEnricherTelemetry(
   { meter }: Telemetry,
   logger: Logger,
-  dedupeBudget: Pick<MemoryBudget, 'used'>,
+  { dedupeBudget, rowBudget, tables }: Holders,
 ): EnricherTelemetry {
   const records = meter.createCounter('mesh_enricher_records_total', { description: 'Raw records by fate.' })
   const outputs = meter.createCounter('mesh_enricher_outputs_total', { description: 'Refined records booked.' })
@@ -50,12 +60,32 @@ export function createEnricherTelemetry(
   meter
     .createObservableGauge('mesh_enricher_dedupe_memory_bytes', { description: 'Memory that the dedupe windows take.' })
     .addCallback((result) => result.observe(dedupeBudget.used()))
+  meter
+    .createObservableGauge('mesh_enricher_table_memory_bytes', { description: 'Memory of joined rows held decoded.' })
+    .addCallback((result) => result.observe(rowBudget.used()))
+  const tableRows = meter.createObservableGauge('mesh_enricher_table_rows', { description: 'Rows of joined tables.' })
+  const tableDisk = meter.createObservableGauge('mesh_enricher_table_disk_bytes', {
+    description: 'Bytes of the files of joined tables.',
+  })
+  meter.addBatchObservableCallback(
+    (result) => {
+      for (const { stream, version, historyMs, rows, diskBytes } of tables.sizes()) {
+        const labels = { joined: stream, version, history: historyMs !== null }
+        result.observe(tableRows, rows, labels)
+        result.observe(tableDisk, diskBytes, labels)
+      }
+    },
+    [tableRows, tableDisk],
+  )
   const disk = meter.createGauge('mesh_enricher_dedupe_disk_bytes', {
     description: 'Bytes of the files that hold event ids for a restart.',
   })
   const ages = meter.createHistogram('mesh_enricher_duplicate_age_seconds', {
     description: 'Raw time between a duplicate and the record that it repeats.',
     advice: { explicitBucketBoundaries: AGE_BOUNDS_S },
+  })
+  const beyond = meter.createCounter('mesh_enricher_joins_beyond_history_total', {
+    description: 'Joins as of a time before the history that is kept: they take the oldest row known.',
   })
   const seconds = meter.createHistogram('mesh_enricher_restore_seconds', {
     description: 'Time to rebuild the state of a partition.',
@@ -70,6 +100,7 @@ export function createEnricherTelemetry(
     deadLettered({ stream, version }, problem) {
       deadLetters.add(1, { stream, version, code: problem.own ? problem.code : 'refine' })
     },
+    beyondHistory: (stream, version, as) => beyond.add(1, { stream, version, as }),
     duplicate: ({ stream, version }, ageMs) => ages.record(ageMs / 1000, { stream, version }),
     checkpoint({ stream, version, partition }, { dedupeIds, dedupeBytes }) {
       ids.record(dedupeIds, { stream, version, partition })

@@ -7,8 +7,9 @@ import { SILENT_LOGGER } from '@mesh/shared/runtime/logger'
 import { vi } from 'vitest'
 import { createCodeLoader } from '../src/adapters/code-loader.ts'
 import { createDedupeFolder } from '../src/adapters/dedupe-folder.ts'
-import { createJoinTables } from '../src/adapters/join-tables.ts'
+import { createJoinTables, type JoinTablesDeps } from '../src/adapters/join-tables.ts'
 import { createMemoryBudget } from '../src/core/memory-budget.ts'
+import { createMemoryTableStore } from '../src/core/table-store.ts'
 import { createRunner } from '../src/runner.ts'
 import type { EnricherDeps } from '../src/service.ts'
 import type { EnricherTelemetry } from '../src/telemetry.ts'
@@ -18,6 +19,7 @@ export const SILENT_TELEMETRY: EnricherTelemetry = {
   decided: () => {},
   deadLettered: () => {},
   duplicate: () => {},
+  beyondHistory: () => {},
   checkpoint: () => {},
   restored: () => {},
 }
@@ -28,6 +30,7 @@ export type ProcessOptions = {
   readonly maxChunkBytes?: number
   readonly joined?: ReadonlyMap<string, number>
   readonly version?: number
+  readonly openStore?: JoinTablesDeps['openStore']
 }
 
 /** So few that test logs make many segments. */
@@ -50,7 +53,14 @@ export async function processDeps(
     producer,
     publish: (event) => publisher.publish(event),
     codes: createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir }),
-    tables: createJoinTables({ kafka, codec: world.codec, onFatal }),
+    tables: createJoinTables({
+      kafka,
+      codec: world.codec,
+      openStore: options.openStore ?? (({ historyMs }) => createMemoryTableStore(historyMs)),
+      budget: createMemoryBudget(1_000_000),
+      wallClockMs: Date.now,
+      onFatal,
+    }),
     openDedupe: dedupes.open,
     retain: dedupes.retain,
     logger: SILENT_LOGGER,

@@ -16,6 +16,8 @@ export type JoinRule = {
   /** JSON Pointer into the event whose text is the joined table's key. */
   readonly on: string
   readonly onMissing: OnMissing
+  /** The row that held at the event's time, out of a history of so long; absent = the latest row. */
+  readonly asOf?: { readonly historyMs: number }
 }
 
 export type Contract = {

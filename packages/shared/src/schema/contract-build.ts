@@ -30,6 +30,8 @@ export type RawContract = {
       readonly as?: string
       readonly on: string
       readonly onMissing?: RawOnMissing
+      readonly asOf?: 'event-time'
+      readonly history?: string
     }[]
     readonly cleanup?: 'delete' | 'compact'
     readonly retention?: string
@@ -42,6 +44,7 @@ export type ReportProblem = (path: YamlPath, reason: string) => void
 const DAY_MS = 86_400_000
 const DEFAULT_PARTITIONS = 6
 const DEFAULT_RETENTION_MS = 7 * DAY_MS
+const DEFAULT_HISTORY_MS = 7 * DAY_MS
 const MAX_DEFAULT_WINDOW_MS = 7 * DAY_MS
 
 /** Fills the defaults in. `raw` has passed `checkContract`. */
@@ -67,6 +70,7 @@ export function buildContract(raw: RawContract): Contract {
         as: join.as ?? join.stream,
         on: join.on,
         onMissing: buildOnMissing(join.onMissing ?? 'null'),
+        ...(join.asOf === undefined ? {} : { asOf: { historyMs: durationOf(join.history) ?? DEFAULT_HISTORY_MS } }),
       })),
       cleanup: refine.cleanup ?? 'delete',
       retentionMs: durationOf(refine.retention) ?? retentionMs,
@@ -152,6 +156,9 @@ function checkJoins(raw: RawContract, siblings: readonly string[], report: Repor
     names.add(as)
     if (typeof join.onMissing === 'object' && durationOf(join.onMissing.wait) === 0) {
       report([...path, 'onMissing', 'wait'], 'wait must be longer than 0')
+    }
+    if (join.history !== undefined && join.asOf === undefined) {
+      report([...path, 'history'], 'history has no effect without `asOf: event-time`')
     }
     if (join.stream === raw.name) report([...path, 'stream'], 'a stream cannot join itself')
     else if (!siblings.includes(join.stream)) {

@@ -1,9 +1,9 @@
-import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createDedupeStore, type DedupeStore } from '../core/dedupe.ts'
 import type { DedupeScope } from '../core/dedupe-scope.ts'
 import type { MemoryBudget } from '../core/memory-budget.ts'
 import { openDedupeCache } from './dedupe-cache.ts'
+import { removeVersionFolders } from './version-folders.ts'
 
 export type DedupeFolder = {
   readonly open: (scope: DedupeScope) => DedupeStore
@@ -26,22 +26,6 @@ export function createDedupeFolder({ dir, segmentIds, budget }: DedupeFolderOpti
       const own = join(dir, id.stream, `v${id.version}`, String(id.partition))
       return openDedupeCache({ dir: own, identity, retainMs, segmentIds, budget })
     },
-    retain(versions) {
-      const kept = new Set(versions.map(({ stream, version }) => join(stream, `v${version}`)))
-      for (const stream of entries(dir)) {
-        for (const version of entries(join(dir, stream))) {
-          if (!kept.has(join(stream, version))) rmSync(join(dir, stream, version), { recursive: true, force: true })
-        }
-      }
-    },
-  }
-}
-
-function entries(dir: string): string[] {
-  try {
-    return readdirSync(dir)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
+    retain: (versions) => removeVersionFolders(dir, versions),
   }
 }
