@@ -45,7 +45,7 @@ export function createRowCache(budget: MemoryBudget): RowCache {
     },
     delete: remove,
     clear() {
-      for (const key of [...held.keys()]) remove(key)
+      for (const key of held.keys()) remove(key)
     },
   }
 }

@@ -207,7 +207,7 @@ describe('dedupe cache', () => {
     timeout: 60_000,
   }, () => {
     let [kept, rebuilt] = [0, 0]
-    for (let seed = 1; seed <= 150; seed++) {
+    for (let seed = 1; seed <= 50; seed++) {
       rmSync(dir, { recursive: true, force: true })
       const random = seeded(seed + 9000)
       const log = randomLog(seed, 120)
@@ -239,8 +239,8 @@ describe('dedupe cache', () => {
         if (random.chance(0.2)) store.close()
       }
     }
-    expect(kept).toBeGreaterThan(100)
-    expect(rebuilt).toBeGreaterThan(100)
+    expect(kept).toBeGreaterThan(30)
+    expect(rebuilt).toBeGreaterThan(30)
   })
 })
 
