@@ -11,9 +11,13 @@ import { createDedupeFolder } from './adapters/dedupe-folder.ts'
 import { createJoinTables } from './adapters/join-tables.ts'
 import { createTableFolder } from './adapters/table-folder.ts'
 import { CONFIG, ENV_PREFIX } from './config.ts'
+import { createBodyCache } from './core/body-cache.ts'
 import { createMemoryBudget } from './core/memory-budget.ts'
 import { createEnricher } from './service.ts'
 import { createEnricherTelemetry } from './telemetry.ts'
+
+/** A row that arrives wakes who waits for it; the rest is for lookups, and for what no event announces. */
+const PARKED_RETRY = { initialMs: 1000, maxMs: 30_000, factor: 2, retries: Number.POSITIVE_INFINITY }
 
 await runService({
   name: 'enricher',
@@ -53,8 +57,15 @@ await runService({
         tableFiles.retain(versions)
       },
       limits: config,
-      pace: { commitIntervalMs: config.commitIntervalMs, tickMs: 100, now: () => performance.now() },
+      pace: { ...config, tickMs: 100, now: () => performance.now(), random: Math.random },
+      parking: {
+        maxRecords: config.maxParkedRecords,
+        retry: PARKED_RETRY,
+        bodies: createBodyCache(config.parkedCacheBytes),
+      },
       wallClock: () => new Date().toISOString(),
+      epochMs: () => Date.now(),
+      random: Math.random,
       telemetry: createEnricherTelemetry(telemetry, logger, { dedupeBudget, rowBudget, tables }),
       logger,
       onFatal: fatal,

@@ -8,9 +8,10 @@ import { vi } from 'vitest'
 import { createCodeLoader } from '../src/adapters/code-loader.ts'
 import { createDedupeFolder } from '../src/adapters/dedupe-folder.ts'
 import { createJoinTables, type JoinTablesDeps } from '../src/adapters/join-tables.ts'
+import { createBodyCache } from '../src/core/body-cache.ts'
 import { createMemoryBudget } from '../src/core/memory-budget.ts'
 import { createMemoryTableStore } from '../src/core/table-store.ts'
-import { createRunner } from '../src/runner.ts'
+import { createRunner, type RunnerDeps } from '../src/runner.ts'
 import type { EnricherDeps } from '../src/service.ts'
 import type { EnricherTelemetry } from '../src/telemetry.ts'
 import type { World } from './world.ts'
@@ -21,6 +22,8 @@ export const SILENT_TELEMETRY: EnricherTelemetry = {
   duplicate: () => {},
   beyondHistory: () => {},
   checkpoint: () => {},
+  released: () => {},
+  stalled: () => {},
   restored: () => {},
 }
 
@@ -28,6 +31,9 @@ export type ProcessOptions = {
   /** What stands between the process and the broker: a place to crash. */
   readonly kafka?: KafkaPort
   readonly maxChunkBytes?: number
+  readonly parking?: RunnerDeps['parking']
+  readonly epochMs?: () => number
+  readonly onStall?: RunnerDeps['onStall']
   readonly joined?: ReadonlyMap<string, number>
   readonly version?: number
   readonly openStore?: JoinTablesDeps['openStore']
@@ -36,12 +42,20 @@ export type ProcessOptions = {
 /** So few that test logs make many segments. */
 const SEGMENT_IDS = 8
 
+export const TEST_LIMITS = { maxChunkBytes: 700_000, maxOutputBytes: 100_000, maxTransactionBytes: 1_000_000 }
+
+/** Parking that is tried again within milliseconds. */
+export function testParking(changes: Partial<RunnerDeps['parking']> = {}): RunnerDeps['parking'] {
+  const retry = { initialMs: 20, maxMs: 200, factor: 2, retries: Number.POSITIVE_INFINITY }
+  return { maxRecords: 1000, retry, bodies: createBodyCache(10_000), ...changes }
+}
+
 /** What a process of the service builds, over the world's broker. */
 export async function processDeps(
   world: World,
   options: ProcessOptions,
   onFatal: (e: unknown) => void,
-): Promise<EnricherDeps> {
+): Promise<EnricherDeps & RunnerDeps> {
   const kafka = options.kafka ?? world.kafka
   const producer = await kafka.producer()
   const publisher = createCommitPublisher(producer)
@@ -64,9 +78,13 @@ export async function processDeps(
     openDedupe: dedupes.open,
     retain: dedupes.retain,
     logger: SILENT_LOGGER,
-    limits: { maxChunkBytes: options.maxChunkBytes ?? 700_000, maxOutputBytes: 100_000 },
-    pace: { commitIntervalMs: 0, tickMs: 5, now: () => performance.now() },
+    limits: { ...TEST_LIMITS, maxChunkBytes: options.maxChunkBytes ?? 700_000 },
+    pace: { commitIntervalMs: 0, transactionIntervalMs: 0, tickMs: 5, now: () => performance.now(), random: () => 0 },
+    parking: options.parking ?? testParking(),
     wallClock: () => '2026-01-01T00:00:00.000Z',
+    epochMs: options.epochMs ?? (() => Date.now()),
+    random: () => 0,
+    onStall: options.onStall ?? (() => {}),
     telemetry: SILENT_TELEMETRY,
     onFatal,
   }

@@ -35,7 +35,9 @@ export type Contract = {
   readonly raw: { readonly partitions: number; readonly retentionMs: number }
   readonly refine: {
     readonly schema: string
-    readonly guarantee: 'at-least-once'
+    readonly guarantee: 'at-least-once' | 'exactly-once'
+    /** Absent in bundles that were frozen before there was one: the defaults hold. */
+    readonly breaker?: { readonly share: number; readonly window: number }
     readonly dedupeWindowMs: number
     readonly joins: readonly JoinRule[]
     readonly cleanup: 'delete' | 'compact'

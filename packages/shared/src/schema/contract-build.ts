@@ -24,7 +24,9 @@ export type RawContract = {
   readonly raw?: { readonly partitions?: number; readonly retention?: string }
   readonly refine: {
     readonly schema: string
+    readonly guarantee?: 'at-least-once' | 'exactly-once'
     readonly dedupe?: { readonly window?: string }
+    readonly breaker?: { readonly share?: number; readonly window?: number }
     readonly joins?: readonly {
       readonly stream: string
       readonly as?: string
@@ -63,7 +65,8 @@ export function buildContract(raw: RawContract): Contract {
     raw: { partitions: raw.raw?.partitions ?? DEFAULT_PARTITIONS, retentionMs },
     refine: {
       schema: refine.schema,
-      guarantee: 'at-least-once',
+      guarantee: refine.guarantee ?? 'at-least-once',
+      breaker: { share: refine.breaker?.share ?? 0.5, window: refine.breaker?.window ?? 1000 },
       dedupeWindowMs: durationOf(refine.dedupe?.window) ?? Math.min(retentionMs, MAX_DEFAULT_WINDOW_MS),
       joins: (refine.joins ?? []).map((join) => ({
         stream: join.stream,
