@@ -207,6 +207,19 @@ export const ERRORS = {
   MESH_STACK_SERVICE_UNKNOWN: { status: 400, hint: 'Check the service name; `services/` holds one folder for each.' },
   MESH_STACK_NOT_RUNNING: { status: 409, hint: 'Start it with `mesh up`.' },
   MESH_STACK_STOPPED: { status: 409, hint: 'The stack was stopped while it was starting; start it again.' },
+  MESH_HTTP_TARGET_REFUSED: {
+    status: 502,
+    hint: 'Correct the address. Where the target is meant to be reached, allow its network in MESH_OUTBOUND_ALLOWED_CIDRS or its port in MESH_OUTBOUND_PORTS.',
+  },
+  MESH_HTTP_UNREACHABLE: { status: 502, hint: 'Check that the server is up and that this machine may reach it.' },
+  MESH_HTTP_TLS: {
+    status: 502,
+    hint: "Check the server's certificate; trust a private authority with NODE_EXTRA_CA_CERTS.",
+  },
+  MESH_HTTP_TIMEOUT: { status: 504, hint: 'The server is slow: ask for less at a time or give it more time.' },
+  MESH_HTTP_TOO_LARGE: { status: 502, hint: 'Ask for smaller pages, or raise the bound that the message names.' },
+  MESH_HTTP_ENCODING: { status: 502, hint: 'The server must answer plain or as gzip, br or deflate, and whole.' },
+  MESH_HTTP_REDIRECT: { status: 502, hint: 'Name the address that the server redirects to.' },
   MESH_INTERNAL: { status: 500, hint: 'This is a defect; the log has the cause.' },
 } as const
 
