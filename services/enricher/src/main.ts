@@ -8,9 +8,10 @@ import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { createCodeLoader } from './adapters/code-loader.ts'
 import { createDedupeFolder } from './adapters/dedupe-folder.ts'
+import { createHttpLookups } from './adapters/http-lookups.ts'
 import { createJoinTables } from './adapters/join-tables.ts'
 import { createTableFolder } from './adapters/table-folder.ts'
-import { CONFIG, ENV_PREFIX } from './config.ts'
+import { CONFIG, ENV_PREFIX, readSecret } from './config.ts'
 import { createBodyCache } from './core/body-cache.ts'
 import { createMemoryBudget } from './core/memory-budget.ts'
 import { createEnricher } from './service.ts'
@@ -45,6 +46,7 @@ await runService({
       wallClockMs: Date.now,
       onFatal: fatal,
     })
+    const lookups = createHttpLookups({ budget: rowBudget, readSecret, now: Date.now })
     const enricher = createEnricher({
       kafka,
       producer,
@@ -52,6 +54,7 @@ await runService({
       codes: createCodeLoader({ store, codec, cacheDir: join(config.stateDir, 'bundles') }),
       tables,
       openDedupe: dedupes.open,
+      look: lookups.look,
       retain(versions) {
         dedupes.retain(versions)
         tableFiles.retain(versions)
@@ -73,6 +76,7 @@ await runService({
     const clients: Service = {
       start: async () => {},
       async stop() {
+        await lookups.close()
         await producer.close()
         await kafka.close()
       },

@@ -87,6 +87,7 @@ export function createPartitionWorker(
   async function run(sources: Iterable<Source>, end?: number): Promise<Stall | null> {
     const before = { ...books.counts }
     for (const source of sources) held.push({ source, prepared: null })
+    await context.prefetch(held.filter((one) => one.source.at.offset >= decidedNext).map(({ source }) => source))
     if (end !== undefined) heldEnd = end
     const { done, stall } = await decideHeld()
     held = held.slice(done)

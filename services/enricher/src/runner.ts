@@ -35,7 +35,7 @@ import {
   type HandOver,
   IDLE_HANDLER,
 } from './handlers.ts'
-import { joinRecord } from './join-record.ts'
+import { joinRecord, type Look, prefetch } from './join-record.ts'
 import { createPartitionWorker, type PartitionWorker } from './partition-worker.ts'
 import { createPartitionWriters } from './partition-writers.ts'
 import { restorePartition } from './restore.ts'
@@ -53,6 +53,7 @@ export type RunnerDeps = Pick<
   readonly codes: CodeLoader
   readonly tables: JoinTables
   readonly openDedupe: (scope: DedupeScope) => DedupeStore
+  readonly look: Look
   /** `transactionIntervalMs` takes the place of the commit interval under exactly-once. */
   readonly pace: HandlerPace & { readonly transactionIntervalMs: number }
   readonly onFatal: (error: unknown) => void
@@ -80,6 +81,8 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   const tables = new Map<string, JoinTable>()
   const finished = new Map<number, PartitionWorker>()
   const dedupes = new Map<number, DedupeStore>()
+  const { look } = deps
+  let withLookups = false
   const workers = new Map<number, PartitionWorker>()
   const unsubscribe: (() => void)[] = []
   const stalled = new Set<number>()
@@ -94,7 +97,10 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     topics,
     group,
     codeAt,
-    join: (input) => joinRecord(input, findRow),
+    join: (input) => joinRecord(input, findRow, look),
+    prefetch: async (sources) => {
+      if (withLookups) await prefetch(sources, codeAt, look)
+    },
     parking: { ...deps.parking, read: createParkedReader({ readRanges }, topics.state) },
   }
 
@@ -124,6 +130,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
 
   async function start(): Promise<void> {
     for (const binding of version.bundles) codes.set(binding.hash, await deps.codes.load(binding))
+    withLookups = [...codes.values()].some(({ contract }) => (contract.refine.lookups ?? []).length > 0)
     // The newest bundle says how is written, also what an older one decides.
     const { guarantee } = codes.get(newestBundle(version).hash)!.contract.refine
     const exactlyOnce = guarantee === 'exactly-once'

@@ -11,6 +11,7 @@ import { createJoinTables, type JoinTablesDeps } from '../src/adapters/join-tabl
 import { createBodyCache } from '../src/core/body-cache.ts'
 import { createMemoryBudget } from '../src/core/memory-budget.ts'
 import { createMemoryTableStore } from '../src/core/table-store.ts'
+import type { Look } from '../src/join-record.ts'
 import { createRunner, type RunnerDeps } from '../src/runner.ts'
 import type { EnricherDeps } from '../src/service.ts'
 import type { EnricherTelemetry } from '../src/telemetry.ts'
@@ -36,6 +37,7 @@ export type ProcessOptions = {
   readonly onStall?: RunnerDeps['onStall']
   readonly joined?: ReadonlyMap<string, number>
   readonly version?: number
+  readonly look?: Look
   readonly openStore?: JoinTablesDeps['openStore']
 }
 
@@ -76,6 +78,7 @@ export async function processDeps(
       onFatal,
     }),
     openDedupe: dedupes.open,
+    look: options.look ?? (() => Promise.reject(new Error('nobody answers lookups'))),
     retain: dedupes.retain,
     logger: SILENT_LOGGER,
     limits: { ...TEST_LIMITS, maxChunkBytes: options.maxChunkBytes ?? 700_000 },

@@ -129,6 +129,14 @@ export const ERRORS = {
   },
   MESH_DECODE_JSON: { status: 422, hint: 'The raw record is not JSON.' },
   MESH_DECODE_AVRO: { status: 422, hint: 'The refined record cannot be decoded with its schema.' },
+  MESH_LOOKUP_FAILED: {
+    status: 503,
+    hint: 'The other side of a lookup does not answer: check it and its credential; the event waits until its `retry` is over.',
+  },
+  MESH_LOOKUP_REFUSED: {
+    status: 422,
+    hint: 'The other side of a lookup refuses the event, or its answer is no JSON object; correct the url and redrive.',
+  },
   MESH_STATE_DAMAGED: {
     status: 500,
     hint: 'Nothing to do: the file is removed, and the next start reads its rows from the topic. If it returns, check the disk.',

@@ -2,6 +2,7 @@ import type { Contract, Ingest, OnMissing } from '../core/contract.ts'
 import { parseDuration } from '../core/duration.ts'
 import { tableName } from '../core/topics.ts'
 import { compileFormat, isTimeZone } from '../core/zoned-time.ts'
+import { buildLookup, checkLookups, type RawLookup } from './contract-lookups.ts'
 import type { YamlPath } from './contract-yaml.ts'
 
 /** A contract as stream.schema.json lets it through. */
@@ -35,6 +36,7 @@ export type RawContract = {
       readonly asOf?: 'event-time'
       readonly history?: string
     }[]
+    readonly lookups?: readonly RawLookup[]
     readonly cleanup?: 'delete' | 'compact'
     readonly retention?: string
   }
@@ -75,6 +77,7 @@ export function buildContract(raw: RawContract): Contract {
         onMissing: buildOnMissing(join.onMissing ?? 'null'),
         ...(join.asOf === undefined ? {} : { asOf: { historyMs: durationOf(join.history) ?? DEFAULT_HISTORY_MS } }),
       })),
+      ...(refine.lookups === undefined ? {} : { lookups: refine.lookups.map(buildLookup) }),
       cleanup: refine.cleanup ?? 'delete',
       retentionMs: durationOf(refine.retention) ?? retentionMs,
     },
@@ -97,6 +100,7 @@ export function checkContract(
   }
   checkTimes(raw, report)
   checkJoins(raw, place.siblings, report)
+  checkLookups(raw.refine.lookups ?? [], joinNames(raw), report)
   if (raw.key === undefined && raw.warehouse?.mode === 'upsert') {
     report(['warehouse', 'mode'], 'upsert keeps the latest row per key: the contract needs `key`')
   }
@@ -169,6 +173,8 @@ function checkJoins(raw: RawContract, siblings: readonly string[], report: Repor
     }
   })
 }
+
+const joinNames = (raw: RawContract): string[] => (raw.refine.joins ?? []).map((join) => join.as ?? join.stream)
 
 /** Null when there is none; the JSON Schema has checked its form. */
 function durationOf(text: string | undefined): number | null {

@@ -71,6 +71,7 @@ async function restored(metadata: string | null, options: Restoring = {}): Promi
     group: 'g',
     codeAt: () => changed,
     join: () => NO_JOINS,
+    prefetch: async () => {},
     publish: async () => {},
     limits: { ...TEST_LIMITS, maxChunkBytes: 1500 },
     parking: { ...testParking(), read: async () => [] },

@@ -185,6 +185,11 @@ warehouse: { table: orders }
       'two joins are called customers',
     ],
     ['refine: { schema: refined.avsc, joins: [{ stream: customers, on: /a, history: 2d }] }', 'without `asOf'],
+    [lookups('{ as: a, url: "https://{/host}/x" }'), 'without a {pointer} in it'],
+    [lookups('{ as: a, url: "https://u:p@h/x" }'), 'holds no credential'],
+    [lookups('{ as: a, url: "file:///etc/passwd" }'), 'url needs http'],
+    [lookups('{ as: a, url: "https://h/", allow: [10.0.0.0] }'), 'CIDR'],
+    [lookups('{ as: a, url: "https://h/" }, { as: a, url: "https://h/" }'), 'name of another'],
     ['ingest: [{ kind: events, secrets: [env:A] }]', '`secrets` belongs to kind webhook'],
     ['ingest: [{ kind: webhook, provider: github }]', 'needs `secrets`'],
     ['ingest: [{ kind: events, validate: true }]', 'needs raw.schema.json'],
@@ -254,3 +259,7 @@ describe('a bad schema', () => {
     expect([code, line]).toEqual(['MESH_CONTRACT_SCHEMA', expect.stringContaining(reason)])
   })
 })
+
+function lookups(items: string): string {
+  return `refine: { schema: refined.avsc, lookups: [${items}] }`
+}
