@@ -23,7 +23,7 @@ export function joinRecord(input: Decidable, findRow: FindRow, look: Look): Join
   })
   const merge = (all: readonly (Answer | null)[]): Joined => withLookups(joined, lookups, all)
   return answers.some((answer) => answer instanceof Promise)
-    ? Promise.all(answers).then(merge)
+    ? Promise.all(answers.map((answer) => Promise.resolve(answer))).then(merge)
     : merge(answers as (Answer | null)[])
 }
 

@@ -7,13 +7,9 @@ import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { createCodeLoader } from './adapters/code-loader.ts'
-import { createDedupeFolder } from './adapters/dedupe-folder.ts'
-import { createHttpLookups } from './adapters/http-lookups.ts'
-import { createJoinTables } from './adapters/join-tables.ts'
-import { createTableFolder } from './adapters/table-folder.ts'
-import { CONFIG, ENV_PREFIX, readSecret } from './config.ts'
+import { createBoundedState } from './bounded-state.ts'
+import { CONFIG, ENV_PREFIX } from './config.ts'
 import { createBodyCache } from './core/body-cache.ts'
-import { createMemoryBudget } from './core/memory-budget.ts'
 import { createEnricher } from './service.ts'
 import { createEnricherTelemetry } from './telemetry.ts'
 
@@ -30,35 +26,17 @@ await runService({
     const codec = createAvroCodec(createSchemaRegistry({ url: config.registryUrl }))
     const producer = await kafka.producer()
     const publisher = createCommitPublisher(producer)
-    const dedupeBudget = createMemoryBudget(config.dedupeMemoryBytes)
-    const dedupes = createDedupeFolder({
-      dir: join(config.stateDir, 'dedupe'),
-      segmentIds: config.dedupeSegmentIds,
-      budget: dedupeBudget,
-    })
-    const tableFiles = createTableFolder(join(config.stateDir, 'tables'))
-    const rowBudget = createMemoryBudget(config.tableMemoryBytes)
-    const tables = createJoinTables({
-      kafka,
-      codec,
-      openStore: tableFiles.open,
-      budget: rowBudget,
-      wallClockMs: Date.now,
-      onFatal: fatal,
-    })
-    const lookups = createHttpLookups({ budget: rowBudget, readSecret, now: Date.now })
+    const bounded = createBoundedState({ kafka, codec, config, onFatal: fatal })
+    const { tables, lookups, openDedupe, retain } = bounded
     const enricher = createEnricher({
       kafka,
       producer,
       publish: (event) => publisher.publish(event),
       codes: createCodeLoader({ store, codec, cacheDir: join(config.stateDir, 'bundles') }),
       tables,
-      openDedupe: dedupes.open,
+      openDedupe,
+      retain,
       look: lookups.look,
-      retain(versions) {
-        dedupes.retain(versions)
-        tableFiles.retain(versions)
-      },
       limits: config,
       pace: { ...config, tickMs: 100, now: () => performance.now(), random: Math.random },
       parking: {
@@ -69,7 +47,7 @@ await runService({
       wallClock: () => new Date().toISOString(),
       epochMs: () => Date.now(),
       random: Math.random,
-      telemetry: createEnricherTelemetry(telemetry, logger, { dedupeBudget, rowBudget, tables }),
+      telemetry: createEnricherTelemetry(telemetry, logger, bounded),
       logger,
       onFatal: fatal,
     })

@@ -1,4 +1,3 @@
-import type { JoinRule } from '@mesh/shared/core/contract'
 import { MeshError } from '@mesh/shared/core/errors'
 import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic, stateTopic } from '@mesh/shared/core/topics'
 import {
@@ -19,13 +18,12 @@ import type {
 } from '@mesh/shared/kafka/port'
 import type { Service } from '@mesh/shared/runtime/service'
 import type { CodeLoader } from './adapters/code-loader.ts'
-import type { JoinTable, JoinTables, TableId } from './adapters/join-tables.ts'
+import type { JoinTables } from './adapters/join-tables.ts'
 import { createParkedReader } from './adapters/parked-reader.ts'
 import { createRangeReader } from './adapters/range-reader.ts'
 import type { RefineCode } from './core/decide.ts'
 import type { DedupeStore } from './core/dedupe.ts'
 import { type DedupeScope, dedupeScope } from './core/dedupe-scope.ts'
-import { type JoinedRow, tableKey } from './core/joins.ts'
 import {
   createRawHandler,
   createReplayHandler,
@@ -35,10 +33,11 @@ import {
   type HandOver,
   IDLE_HANDLER,
 } from './handlers.ts'
-import { joinRecord, type Look, prefetch } from './join-record.ts'
+import type { Look } from './join-record.ts'
 import { createPartitionWorker, type PartitionWorker } from './partition-worker.ts'
 import { createPartitionWriters } from './partition-writers.ts'
 import { restorePartition } from './restore.ts'
+import { createRunnerJoins } from './runner-joins.ts'
 import type { ParkingContext, Stall, WorkerContext } from './worker-context.ts'
 
 export type RunnerDeps = Pick<
@@ -78,13 +77,9 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   const readRanges = createRangeReader(kafka)
   const group = enricherGroup(state.stream, version.version)
   const codes = new Map<string, RefineCode>()
-  const tables = new Map<string, JoinTable>()
   const finished = new Map<number, PartitionWorker>()
   const dedupes = new Map<number, DedupeStore>()
-  const { look } = deps
-  let withLookups = false
   const workers = new Map<number, PartitionWorker>()
-  const unsubscribe: (() => void)[] = []
   const stalled = new Set<number>()
   let pace: HandlerPace = deps.pace
   let writers: ReturnType<typeof createPartitionWriters>
@@ -92,15 +87,22 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   let reading: ReplayedHistory | null = null
   let consumer: GroupConsumer
 
+  const joins = createRunnerJoins({
+    tables: deps.tables,
+    look: deps.look,
+    codeAt,
+    joined,
+    beyondHistory: (as) => deps.telemetry.beyondHistory(state.stream, version.version, as),
+    wake,
+  })
+
   const context: WorkerContext = {
     ...deps,
     topics,
     group,
     codeAt,
-    join: (input) => joinRecord(input, findRow, look),
-    prefetch: async (sources) => {
-      if (withLookups) await prefetch(sources, codeAt, look)
-    },
+    join: joins.join,
+    prefetch: joins.prefetch,
     parking: { ...deps.parking, read: createParkedReader({ readRanges }, topics.state) },
   }
 
@@ -108,29 +110,8 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     return codes.get(bundleAt(version, partition, offset).hash)!
   }
 
-  function findRow(rule: JoinRule, key: string, atMs: number): JoinedRow | null {
-    const table = tables.get(tableName(rule))!
-    if (rule.asOf === undefined) return table.find(key)
-    const { row, beyond } = table.findAsOf(key, atMs)
-    if (beyond) deps.telemetry.beyondHistory(state.stream, version.version, rule.as)
-    return row
-  }
-
-  /** The tables that the version's bundles join, once each. */
-  function tableIds(): Map<string, TableId> {
-    const ids = new Map<string, TableId>()
-    for (const { contract } of codes.values()) {
-      for (const rule of contract.refine.joins) {
-        const id = { stream: rule.stream, version: joined.get(rule.stream)!, historyMs: rule.asOf?.historyMs ?? null }
-        ids.set(tableName(rule), id)
-      }
-    }
-    return ids
-  }
-
   async function start(): Promise<void> {
     for (const binding of version.bundles) codes.set(binding.hash, await deps.codes.load(binding))
-    withLookups = [...codes.values()].some(({ contract }) => (contract.refine.lookups ?? []).length > 0)
     // The newest bundle says how is written, also what an older one decides.
     const { guarantee } = codes.get(newestBundle(version).hash)!.contract.refine
     const exactlyOnce = guarantee === 'exactly-once'
@@ -140,11 +121,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     replay = await existing(version.replay)
     reading = replay === null || (await allOnRaw()) ? null : replay
     try {
-      for (const [name, id] of tableIds()) {
-        const table = await deps.tables.acquire(id)
-        tables.set(name, table)
-        unsubscribe.push(table.onRow((key) => wake(tableKey(id.stream, key))))
-      }
+      await joins.acquire(codes.values())
       consumer = kafka.consumer({
         groupId: group,
         topics: reading === null ? [topics.raw] : [reading.topic, topics.raw],
@@ -155,7 +132,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       })
       await consumer.start()
     } catch (error) {
-      await releaseTables()
+      await joins.release()
       throw error
     }
   }
@@ -347,23 +324,13 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     }
   }
 
-  async function releaseTables(): Promise<void> {
-    for (const end of unsubscribe.splice(0)) end()
-    const held = [...tables.keys()]
-    tables.clear()
-    const ids = tableIds()
-    for (const name of held) await deps.tables.release(ids.get(name)!)
-  }
-
   return {
     start,
     async stop() {
       await consumer.stop()
       await writers.close()
       for (const store of dedupes.values()) store.close()
-      await releaseTables()
+      await joins.release()
     },
   }
 }
-
-const tableName = (rule: JoinRule): string => `${rule.stream}/${rule.asOf?.historyMs ?? 'latest'}`

@@ -24,7 +24,7 @@ afterEach(async () => {
 const looking = {
   contract: (c: Contract): Contract => ({
     ...c,
-    refine: { ...c.refine, joins: [], lookups: [lookupRule(server.url, { cacheMs: 1000 })] },
+    refine: { ...c.refine, joins: [], lookups: [lookupRule(server.url)] },
   }),
 }
 const order = (n: number, customer: string) => ({ id: `o${n}`, key: `k${n}`, value: { n, customer } })
