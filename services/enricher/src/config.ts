@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { COMMON_CONFIG, LAKE_CONFIG, REGISTRY_CONFIG, STATE_CONFIG } from '@mesh/shared/runtime/config'
 
 export const ENV_PREFIX = 'MESH_ENRICHER_'
@@ -26,6 +27,28 @@ const OWN_CONFIG = {
     min: 1024,
     max: 16_000_000,
     doc: 'Most bytes that the outputs of one event may take; keep it below max.message.bytes. Above it: dead letter.',
+  },
+  dedupeSegmentIds: {
+    env: 'MESH_ENRICHER_DEDUPE_SEGMENT_IDS',
+    kind: 'integer',
+    default: 200_000,
+    min: 16,
+    max: 500_000,
+    doc: 'Event ids of a partition held in memory before they go to disk; a restart reads so many records again.',
+  },
+  dedupeMemoryBytes: {
+    env: 'MESH_ENRICHER_DEDUPE_MEMORY',
+    kind: 'integer',
+    default: 268_435_456,
+    min: 1_048_576,
+    doc: 'Bytes of memory for the event ids of all dedupe windows; what has no room is looked up on disk.',
+  },
+  tableMemoryBytes: {
+    env: 'MESH_ENRICHER_TABLE_MEMORY',
+    kind: 'integer',
+    default: 134_217_728,
+    min: 1_048_576,
+    doc: 'Bytes of memory for decoded rows of all joined tables; each table adds 8 MB of its file.',
   },
   transactionIntervalMs: {
     env: 'MESH_ENRICHER_TRANSACTION_INTERVAL',
@@ -66,3 +89,10 @@ export const CONFIG: typeof COMMON_CONFIG &
   typeof LAKE_CONFIG &
   typeof STATE_CONFIG &
   typeof OWN_CONFIG = { ...COMMON_CONFIG, ...REGISTRY_CONFIG, ...LAKE_CONFIG, ...STATE_CONFIG, ...OWN_CONFIG }
+
+/** The text of `env:NAME` or `file:/path`, without a line feed at its end; null where there is nothing. */
+export async function readSecret(reference: string): Promise<string | null> {
+  const name = reference.slice(reference.indexOf(':') + 1)
+  const text = reference.startsWith('env:') ? (process.env[name] ?? '') : await readFile(name, 'utf8').catch(() => '')
+  return text.replace(/\r?\n$/, '') || null
+}

@@ -8,7 +8,7 @@ import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { createCodeLoader } from './adapters/code-loader.ts'
-import { createJoinTables } from './adapters/join-tables.ts'
+import { createBoundedState } from './bounded-state.ts'
 import { CONFIG, ENV_PREFIX } from './config.ts'
 import { createBodyCache } from './core/body-cache.ts'
 import { createEnricher } from './service.ts'
@@ -32,12 +32,17 @@ await runService({
     const codec = createAvroCodec(createSchemaRegistry({ url: config.registryUrl }))
     const producer = await kafka.producer()
     const publisher = createCommitPublisher(producer)
+    const bounded = createBoundedState({ kafka, codec, config, onFatal: fatal })
+    const { tables, lookups, openDedupe, retain } = bounded
     const enricher = createEnricher({
       kafka,
       producer,
       publish: (event) => publisher.publish(event),
       codes: createCodeLoader({ store, codec, cacheDir: join(config.stateDir, 'bundles') }),
-      tables: createJoinTables({ kafka, codec, onFatal: fatal }),
+      tables,
+      openDedupe,
+      retain,
+      look: lookups.look,
       limits: config,
       pace: { ...config, tickMs: 100, now: () => performance.now(), random: Math.random },
       parking: {
@@ -48,13 +53,14 @@ await runService({
       wallClock: () => new Date().toISOString(),
       epochMs: () => Date.now(),
       random: Math.random,
-      telemetry: createEnricherTelemetry(telemetry, logger),
+      telemetry: createEnricherTelemetry(telemetry, logger, bounded),
       logger,
       onFatal: fatal,
     })
     const clients: Service = {
       start: async () => {},
       async stop() {
+        await lookups.close()
         await producer.close()
         await kafka.close()
       },

@@ -45,6 +45,8 @@ type Prepared = {
   readonly arrival: Arrival
   readonly code: RefineCode
   readonly duplicate: boolean
+  /** Raw time since the record that it repeats. */
+  readonly ageMs: number | null
 }
 type Held = { readonly source: Source; prepared: Prepared | null }
 
@@ -78,11 +80,14 @@ export function createPartitionWorker(
   /** Next source offset that is not decided; the books follow once it is written. */
   let decidedNext = books.sourceNext
   let announcement: readonly CommitEvent[] | null = null
+  /** Source position of the last checkpoint. */
+  let announcedNext = books.sourceNext
   let parkedFrom = books.parked.next
 
   async function run(sources: Iterable<Source>, end?: number): Promise<Stall | null> {
     const before = { ...books.counts }
     for (const source of sources) held.push({ source, prepared: null })
+    await context.prefetch(held.filter((one) => one.source.at.offset >= decidedNext).map(({ source }) => source))
     if (end !== undefined) heldEnd = end
     const { done, stall } = await decideHeld()
     held = held.slice(done)
@@ -162,8 +167,8 @@ export function createPartitionWorker(
     const code = context.codeAt(id.partition, source.at.offset)
     const arrival = readArrival(source, code.contract)
     dedupe.advance(source.record.timestamp)
-    const duplicate = arrival.kind !== 'poison' && dedupe.note(arrival.eventId, code.contract.refine.dedupeWindowMs)
-    return { source, arrival, code, duplicate }
+    const ageMs = arrival.kind === 'poison' ? null : dedupe.note(arrival.eventId, code.contract.refine.dedupeWindowMs)
+    return { source, arrival, code, duplicate: ageMs !== null, ageMs }
   }
 
   function decide(prepared: Prepared): Decision | Promise<Decision> {
@@ -241,6 +246,7 @@ export function createPartitionWorker(
     books.contractHash = prepared.code.contractHash
     books.rawTime = Math.max(books.rawTime ?? source.record.timestamp, source.record.timestamp)
     bookFate(books, fate)
+    if (fate.kind === 'duplicate') telemetry.duplicate(id, prepared.ageMs ?? 0)
     if (parked !== null) lane.booked(parked)
     else if (fate.kind !== 'parked') lane.forgetState(source)
     if (fate.kind === 'deadLetter') telemetry.deadLettered(id, fate.problem)
@@ -264,7 +270,14 @@ export function createPartitionWorker(
       await lane.closeStep()
       books.commits++
       books.transactional = writer.transactional
-      telemetry.checkpoint(id, { dedupeIds: dedupe.size(), parked: stillParked(books) })
+      telemetry.checkpoint(id, {
+        dedupeIds: dedupe.size(),
+        dedupeBytes: dedupe.diskBytes(),
+        parked: stillParked(books),
+      })
+      // The dedupe has noted what is held back too: it is cut only where it ends with the books.
+      if (held.every(({ prepared }) => prepared === null)) dedupe.cut(books.sourceNext)
+      announcedNext = books.sourceNext
       announcement = commitEvents(id, books, parkedFrom)
       parkedFrom = books.parked.next
       const metadata = booksMetadata(books)
@@ -276,6 +289,7 @@ export function createPartitionWorker(
       if (announcement === null) return
       const events = announcement
       announcement = null
+      dedupe.committed(announcedNext)
       for (const event of events) await context.publish({ ...event, at: context.wallClock() })
     },
     async republish() {

@@ -1,19 +1,19 @@
 import { refinedHash } from '@mesh/shared/core/books'
 import { MAIN_LANE, PARKED_LANE, parseMeshSrc, parseOrigin } from '@mesh/shared/core/coordinate'
 import { MeshError } from '@mesh/shared/core/errors'
-import { headerText, type RecordBatch } from '@mesh/shared/core/record'
+import { headerText } from '@mesh/shared/core/record'
 import { HEADER } from '@mesh/shared/core/topics'
 import type { ReplayedHistory } from '@mesh/shared/core/versions'
 import type { KafkaPort, PartitionOffsets } from '@mesh/shared/kafka/port'
-import { readArrival, type Source } from './core/arrival.ts'
 import { type BookId, closeStep, openBooks } from './core/books.ts'
 import { commitEvents, readBooks } from './core/books-metadata.ts'
 import type { RefineCode } from './core/decide.ts'
-import { createDedupeStore, type DedupeStore } from './core/dedupe.ts'
+import type { DedupeStore } from './core/dedupe.ts'
+import type { DedupeScope } from './core/dedupe-scope.ts'
 import { createPublishedFates } from './core/fates.ts'
 import { createPublishedReleases } from './core/published-releases.ts'
 import { payloadOf } from './core/refined-record.ts'
-import { rawSources, replayedSources } from './core/replayed.ts'
+import { partitionOffsets, restoreDedupe } from './restore-dedupe.ts'
 import { restoreParked } from './restore-parked.ts'
 import type { PartitionEnds } from './step-writer.ts'
 import type { PartitionState } from './worker-context.ts'
@@ -22,8 +22,9 @@ export type RestoreDeps = {
   readonly kafka: Pick<KafkaPort, 'admin' | 'readRanges'>
   readonly topics: { readonly raw: string; readonly refined: string; readonly state: string }
   readonly codeAt: (partition: number, offset: number) => RefineCode
-  /** The longest dedupe window of the version's bundles. */
-  readonly retainMs: number
+  readonly scope: DedupeScope
+  /** The dedupe store of a partition, with what an earlier process left in it. */
+  readonly openDedupe: (scope: DedupeScope) => DedupeStore
   /** True: whoever wrote before is fenced, and what lies beyond books of a transaction is nobody's. */
   readonly transactional: boolean
   /** The history that the version was given, while its topic exists. */
@@ -78,9 +79,17 @@ export async function restorePartition(deps: RestoreDeps, from: RestoreFrom): Pr
     })
   }
   books.refinedNext = fates.pendingFrom(books.sourceNext) ?? output.highWatermark
-  const dedupe = createDedupeStore(deps.retainMs)
-  if (deps.retainMs > 0) await rebuildDedupe(deps, from, { dedupe, to: books.sourceNext, rawTime: books.rawTime })
+  const dedupe = deps.openDedupe(deps.scope)
+  try {
+    if (deps.scope.retainMs > 0)
+      await restoreDedupe(deps, from, { dedupe, to: books.sourceNext, rawTime: books.rawTime })
+  } catch (error) {
+    dedupe.close()
+    throw error
+  }
   if (books.rawTime !== null) dedupe.advance(books.rawTime)
+  dedupe.cut(books.sourceNext)
+  dedupe.committed(books.sourceNext)
   books.rawTime = dedupe.rawTime()
   const stateOffsets = await stateOffsetsOf(deps, id.partition)
   const parked = await restoreParked(deps, {
@@ -96,70 +105,8 @@ export async function restorePartition(deps: RestoreDeps, from: RestoreFrom): Pr
   }
 }
 
-/**
- * Notes again every id that can still matter at `to`. Reading from the first timestamp ≥ rawTime − window is exact: whatever lies
- * before has a smaller timestamp, so the running maximum from there on is the true one, and what is skipped lies outside the window
- * of every record to come. Without a raw time (a version that starts inside the log) everything retained is read.
- */
-async function rebuildDedupe(
-  deps: RestoreDeps,
-  { id, start, replayedTo }: RestoreFrom,
-  { dedupe, to, rawTime }: { dedupe: DedupeStore; to: number; rawTime: number | null },
-): Promise<void> {
-  const { replay } = deps
-  const { partition } = id
-  let next = 0
-  const note = (sources: Iterable<Source>): void => {
-    for (const source of sources) {
-      const { offset } = source.at
-      if (offset < next || offset >= to) continue
-      next = offset + 1
-      const { contract } = deps.codeAt(partition, offset)
-      const arrival = readArrival(source, contract)
-      dedupe.advance(source.record.timestamp)
-      if (arrival.kind !== 'poison') dedupe.note(arrival.eventId, contract.refine.dedupeWindowMs)
-    }
-  }
-  let begun = false
-  const read = async (topic: string, from: number, end: number, sources: (batch: RecordBatch) => Iterable<Source>) => {
-    const { logStartOffset } = await partitionOffsets(deps.kafka, topic, partition)
-    // Once a timestamp within the window was met, every later record counts, however small its own timestamp is.
-    const oldest = Math.max(from, logStartOffset)
-    const first = begun ? oldest : Math.max(oldest, await firstInWindow(deps, { topic, partition, rawTime }))
-    if (first >= end) return
-    begun = true
-    await deps.kafka.readRanges(topic, [{ partition, from: first, to: end }], (batch) => note(sources(batch)))
-  }
-  if (replay === null) return read(deps.topics.raw, 0, to, rawSources)
-  // What the version did not replay lies in raw below its start; the replay topic keeps everything between start and changeover.
-  if (start > 0) await read(deps.topics.raw, 0, Math.min(start, to), rawSources)
-  const end = replayedTo ?? (await partitionOffsets(deps.kafka, replay.topic, partition)).highWatermark
-  await read(replay.topic, 0, end, (batch) => replayedSources(batch, end, { topicId: id.rawTopicId, partition }))
-  if (replayedTo === null) await read(deps.topics.raw, replay.changeover[partition] ?? 0, to, rawSources)
-}
-
-async function firstInWindow(
-  { kafka, retainMs }: RestoreDeps,
-  { topic, partition, rawTime }: { topic: string; partition: number; rawTime: number | null },
-): Promise<number> {
-  if (rawTime === null || rawTime < retainMs) return 0
-  const first = (await kafka.admin.offsetsAtTime(topic, rawTime - retainMs)).get(partition)
-  return first ?? Number.MAX_SAFE_INTEGER
-}
-
 /** A stream that was applied before there were state topics has none. */
 async function stateOffsetsOf({ kafka, topics }: RestoreDeps, partition: number): Promise<PartitionOffsets | null> {
   const ids = await kafka.admin.topicIds([topics.state])
   return ids.has(topics.state) ? partitionOffsets(kafka, topics.state, partition) : null
-}
-
-export async function partitionOffsets(
-  kafka: Pick<KafkaPort, 'admin'>,
-  topic: string,
-  partition: number,
-): Promise<PartitionOffsets> {
-  const found = (await kafka.admin.offsets(topic)).find((offsets) => offsets.partition === partition)
-  if (!found)
-    throw new MeshError('MESH_STREAM_UNKNOWN', 'the partition does not exist', { place: `${topic}/${partition}` })
-  return found
 }

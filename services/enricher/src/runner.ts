@@ -18,11 +18,12 @@ import type {
 } from '@mesh/shared/kafka/port'
 import type { Service } from '@mesh/shared/runtime/service'
 import type { CodeLoader } from './adapters/code-loader.ts'
-import type { JoinTable, JoinTables } from './adapters/join-tables.ts'
+import type { JoinTables } from './adapters/join-tables.ts'
 import { createParkedReader } from './adapters/parked-reader.ts'
 import { createRangeReader } from './adapters/range-reader.ts'
 import type { RefineCode } from './core/decide.ts'
-import { tableKey } from './core/joins.ts'
+import type { DedupeStore } from './core/dedupe.ts'
+import { type DedupeScope, dedupeScope } from './core/dedupe-scope.ts'
 import {
   createRawHandler,
   createReplayHandler,
@@ -31,11 +32,12 @@ import {
   type HandOver,
   IDLE_HANDLER,
 } from './handlers.ts'
-import { joinRecord } from './join-record.ts'
+import type { Look } from './join-record.ts'
 import { createPartitionFlows, type FlowDeps } from './partition-flow.ts'
 import { createPartitionWorker, type PartitionWorker } from './partition-worker.ts'
 import { createPartitionWriters } from './partition-writers.ts'
 import { restorePartition } from './restore.ts'
+import { createRunnerJoins } from './runner-joins.ts'
 import type { ParkingContext, WorkerContext } from './worker-context.ts'
 
 export type RunnerDeps = Pick<WorkerContext, 'publish' | 'limits' | 'wallClock' | 'epochMs' | 'random' | 'telemetry'> &
@@ -45,6 +47,8 @@ export type RunnerDeps = Pick<WorkerContext, 'publish' | 'limits' | 'wallClock' 
     readonly kafka: KafkaPort
     readonly codes: CodeLoader
     readonly tables: JoinTables
+    readonly openDedupe: (scope: DedupeScope) => DedupeStore
+    readonly look: Look
     /** `transactionIntervalMs` takes the place of the commit interval under exactly-once. */
     readonly pace: HandlerPace & { readonly transactionIntervalMs: number }
     readonly onFatal: (error: unknown) => void
@@ -69,10 +73,9 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   const readRanges = createRangeReader(kafka)
   const group = enricherGroup(state.stream, version.version)
   const codes = new Map<string, RefineCode>()
-  const tables = new Map<string, JoinTable>()
   const finished = new Map<number, PartitionWorker>()
+  const dedupes = new Map<number, DedupeStore>()
   const workers = new Map<number, PartitionWorker>()
-  const unsubscribe: (() => void)[] = []
   let pace: HandlerPace = deps.pace
   let writers: ReturnType<typeof createPartitionWriters>
   let replay: ReplayedHistory | null = null
@@ -80,21 +83,27 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   let consumer: GroupConsumer
 
   const flows = createPartitionFlows(deps, { stream: state.stream, version: version.version }, () => consumer)
+  const joins = createRunnerJoins({
+    tables: deps.tables,
+    look: deps.look,
+    codeAt,
+    joined,
+    beyondHistory: (as) => deps.telemetry.beyondHistory(state.stream, version.version, as),
+    wake,
+  })
+
   const context: WorkerContext = {
     ...deps,
     topics,
     group,
     codeAt,
-    join: (input) => joinRecord(input, findRow),
+    join: joins.join,
+    prefetch: joins.prefetch,
     parking: { ...deps.parking, read: createParkedReader({ readRanges }, topics.state) },
   }
 
   function codeAt(partition: number, offset: number): RefineCode {
     return codes.get(bundleAt(version, partition, offset).hash)!
-  }
-
-  function findRow(stream: string, key: string) {
-    return tables.get(stream)!.find(key)
   }
 
   async function start(): Promise<void> {
@@ -108,11 +117,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     replay = await existing(version.replay)
     reading = replay === null || (await allOnRaw()) ? null : replay
     try {
-      for (const [stream, live] of joined) {
-        const table = await deps.tables.acquire(stream, live)
-        tables.set(stream, table)
-        unsubscribe.push(table.onRow((key) => wake(tableKey(stream, key))))
-      }
+      await joins.acquire(codes.values())
       consumer = kafka.consumer({
         groupId: group,
         topics: reading === null ? [topics.raw] : [reading.topic, topics.raw],
@@ -123,7 +128,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       })
       await consumer.start()
     } catch (error) {
-      await releaseTables()
+      await joins.release()
       throw error
     }
   }
@@ -226,6 +231,8 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
         flows.end(partition)
         if (reason === 'revoked') {
           workers.delete(partition)
+          dedupes.get(partition)?.close()
+          dedupes.delete(partition)
           await writers.end(partition)
         }
         return progress
@@ -238,13 +245,14 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     from: { metadata: string | null; start: number; atLeast?: number; replayedTo: number | null },
   ): Promise<PartitionWorker> {
     const id = { stream: state.stream, version: version.version, rawTopicId: state.rawTopicId, partition }
-    const retainMs = Math.max(0, ...[...codes.values()].map((code) => code.contract.refine.dedupeWindowMs))
+    const scope = dedupeScope(id, version, (binding) => codes.get(binding.hash)!.contract)
     const began = deps.pace.now()
     const restoring = {
       kafka: { admin: kafka.admin, readRanges },
       topics,
       codeAt,
-      retainMs,
+      scope,
+      openDedupe,
       replay,
       transactional: writers.transactional,
     }
@@ -255,6 +263,15 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     deps.telemetry.restored(id, { ms: deps.pace.now() - began, dedupeIds: worker.dedupeIds() })
     await worker.republish()
     return worker
+  }
+
+  /** The store of a former assignment is done: its lanes have ended before a partition is assigned again. */
+  function openDedupe(scope: DedupeScope): DedupeStore {
+    const { partition } = scope.id
+    dedupes.get(partition)?.close()
+    const store = deps.openDedupe(scope)
+    dedupes.set(partition, store)
+    return store
   }
 
   function checkPosition(
@@ -286,19 +303,13 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     }
   }
 
-  async function releaseTables(): Promise<void> {
-    for (const end of unsubscribe.splice(0)) end()
-    const held = [...tables.keys()]
-    tables.clear()
-    for (const stream of held) await deps.tables.release(stream, joined.get(stream)!)
-  }
-
   return {
     start,
     async stop() {
       await consumer.stop()
       await writers.close()
-      await releaseTables()
+      for (const store of dedupes.values()) store.close()
+      await joins.release()
     },
   }
 }

@@ -41,6 +41,8 @@ export type WorkerContext = {
   readonly codeAt: (partition: number, offset: number) => RefineCode
   /** What the declared joins of a record give at this moment. */
   readonly join: (input: Decidable) => Joined | Promise<Joined>
+  /** Before records are decided: asks ahead for what their lookups need. */
+  readonly prefetch: (sources: readonly Source[]) => Promise<void>
   readonly publish: (event: CommitEvent) => Promise<void>
   readonly limits: EmitLimits
   readonly parking: ParkingContext

@@ -1,19 +1,28 @@
+import { join } from 'node:path'
 import { enricherGroup, rawTopic } from '@mesh/shared/core/topics'
 import { findVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
+import { SILENT_LOGGER } from '@mesh/shared/runtime/logger'
 import { vi } from 'vitest'
 import { createCodeLoader } from '../src/adapters/code-loader.ts'
-import { createJoinTables } from '../src/adapters/join-tables.ts'
+import { createDedupeFolder } from '../src/adapters/dedupe-folder.ts'
+import { createJoinTables, type JoinTablesDeps } from '../src/adapters/join-tables.ts'
 import { createBodyCache } from '../src/core/body-cache.ts'
 import type { RefineCode } from '../src/core/decide.ts'
+import { createMemoryBudget } from '../src/core/memory-budget.ts'
+import { createMemoryTableStore } from '../src/core/table-store.ts'
+import type { Look } from '../src/join-record.ts'
 import { createRunner, type RunnerDeps } from '../src/runner.ts'
+import type { EnricherDeps } from '../src/service.ts'
 import type { EnricherTelemetry } from '../src/telemetry.ts'
 import type { World } from './world.ts'
 
 export const SILENT_TELEMETRY: EnricherTelemetry = {
   decided: () => {},
   deadLettered: () => {},
+  duplicate: () => {},
+  beyondHistory: () => {},
   checkpoint: () => {},
   released: () => {},
   stalled: () => {},
@@ -31,7 +40,12 @@ export type ProcessOptions = {
   readonly onStall?: RunnerDeps['onStall']
   readonly joined?: ReadonlyMap<string, number>
   readonly version?: number
+  readonly look?: Look
+  readonly openStore?: JoinTablesDeps['openStore']
 }
+
+/** So few that test logs make many segments. */
+const SEGMENT_IDS = 8
 
 export const TEST_LIMITS = { maxChunkBytes: 700_000, maxOutputBytes: 100_000, maxTransactionBytes: 1_000_000 }
 
@@ -46,17 +60,31 @@ export async function processDeps(
   world: World,
   options: ProcessOptions,
   onFatal: (e: unknown) => void,
-): Promise<RunnerDeps> {
+): Promise<EnricherDeps & RunnerDeps> {
   const kafka = options.kafka ?? world.kafka
   const producer = await kafka.producer()
   const publisher = createCommitPublisher(producer)
   const codes = createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir })
+  const budget = createMemoryBudget(64_000_000)
+  const dir = join(world.cacheDir, 'dedupe')
+  const dedupes = createDedupeFolder({ dir, segmentIds: SEGMENT_IDS, budget })
   return {
     kafka,
     producer,
     publish: (event) => publisher.publish(event),
     codes: { load: async (binding) => (options.code ?? ((code) => code))(await codes.load(binding)) },
-    tables: createJoinTables({ kafka, codec: world.codec, onFatal }),
+    tables: createJoinTables({
+      kafka,
+      codec: world.codec,
+      openStore: options.openStore ?? (({ historyMs }) => createMemoryTableStore(historyMs)),
+      budget: createMemoryBudget(1_000_000),
+      wallClockMs: Date.now,
+      onFatal,
+    }),
+    openDedupe: dedupes.open,
+    look: options.look ?? (() => Promise.reject(new Error('nobody answers lookups'))),
+    retain: dedupes.retain,
+    logger: SILENT_LOGGER,
     limits: { ...TEST_LIMITS, maxChunkBytes: options.maxChunkBytes ?? 700_000 },
     pace: { commitIntervalMs: 0, transactionIntervalMs: 0, tickMs: 5, now: () => performance.now(), random: () => 0 },
     parking: options.parking ?? testParking(),

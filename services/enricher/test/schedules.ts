@@ -17,6 +17,7 @@ import type { JoinTables } from '../src/adapters/join-tables.ts'
 import { stillParked } from '../src/core/books.ts'
 import { readBooks } from '../src/core/books-metadata.ts'
 import type { RefineCode } from '../src/core/decide.ts'
+import { createDedupeStore } from '../src/core/dedupe.ts'
 import type { JoinedRow } from '../src/core/joins.ts'
 import { createRunner, type RunnerDeps } from '../src/runner.ts'
 import { contractOf } from './contract.ts'
@@ -81,9 +82,12 @@ export const rowOf = (key: string): JoinedRow => ({
 })
 
 function tablesOf(rows: Rows, scheduler: VirtualScheduler): JoinTables {
+  const find = (key: string): JoinedRow | null =>
+    scheduler.now() >= (rows.get(key) ?? Number.POSITIVE_INFINITY) ? rowOf(key) : null
   return {
     acquire: async () => ({
-      find: (key) => (scheduler.now() >= (rows.get(key) ?? Number.POSITIVE_INFINITY) ? rowOf(key) : null),
+      find,
+      findAsOf: (key) => ({ row: find(key), beyond: false }),
       size: () => rows.size,
       onRow(listener) {
         for (const [key, at] of rows) {
@@ -213,6 +217,8 @@ async function startProcess(client: MemoryClient, of: ProcessOf): Promise<Servic
     publish: (event) => publisher.publish(event),
     codes: { load: async () => code },
     tables: tablesOf(rows, scheduler),
+    openDedupe: ({ retainMs }) => createDedupeStore(retainMs),
+    look: () => Promise.reject(new Error('nobody answers lookups')),
     limits: { ...TEST_LIMITS, maxChunkBytes: 600, maxTransactionBytes: 2000 },
     pace: {
       commitIntervalMs: 300,

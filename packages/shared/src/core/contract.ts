@@ -16,6 +16,28 @@ export type JoinRule = {
   /** JSON Pointer into the event whose text is the joined table's key. */
   readonly on: string
   readonly onMissing: OnMissing
+  /** The row that held at the event's time, out of a history of so long; absent = the latest row. */
+  readonly asOf?: { readonly historyMs: number }
+}
+
+/** An HTTP answer that joins like a row. */
+export type LookupRule = {
+  readonly as: string
+  /** `{/pointer}` stands for the event's text at that JSON Pointer, percent-encoded. */
+  readonly url: string
+  /** Values as they are, or references to secrets: env:NAME, file:/path. */
+  readonly headers: Readonly<Record<string, string>>
+  /** How long an answer is used again; 0 = never. */
+  readonly cacheMs: number
+  /** Of one whole request. */
+  readonly timeoutMs: number
+  /** Requests at a time. */
+  readonly concurrency: number
+  readonly onMissing: 'null' | 'dead-letter'
+  /** How long an event waits, parked, for the other side to answer before it is a dead letter. */
+  readonly retryMs: number
+  /** CIDRs that may be reached although they are not public. */
+  readonly allow: readonly string[]
 }
 
 export type Contract = {
@@ -38,6 +60,7 @@ export type Contract = {
     readonly breaker?: { readonly share: number; readonly window: number }
     readonly dedupeWindowMs: number
     readonly joins: readonly JoinRule[]
+    readonly lookups?: readonly LookupRule[]
     readonly cleanup: 'delete' | 'compact'
     readonly retentionMs: number
   }

@@ -33,6 +33,10 @@ export const ERRORS = {
   },
   MESH_STREAM_UNKNOWN: { status: 404, hint: 'Check the stream name; `mesh streams apply` publishes a new stream.' },
   MESH_STREAM_JOIN_UNKNOWN: { status: 422, hint: 'Apply the joined stream first, or correct its name under `joins:`.' },
+  MESH_STREAM_JOIN_HISTORY: {
+    status: 422,
+    hint: 'Give the joined stream `cleanup: delete` and a `refine.retention` of at least the history, or shorten `history`.',
+  },
   MESH_STREAM_NEEDS_RAW: {
     status: 409,
     hint: 'The raw topic of a stream is fixed: keep the old value, or add a stream with another name.',
@@ -125,6 +129,19 @@ export const ERRORS = {
   },
   MESH_DECODE_JSON: { status: 422, hint: 'The raw record is not JSON.' },
   MESH_DECODE_AVRO: { status: 422, hint: 'The refined record cannot be decoded with its schema.' },
+  MESH_LOOKUP_FAILED: {
+    status: 503,
+    hint: 'The other side of a lookup does not answer: check it and its credential; the event waits until its `retry` is over.',
+  },
+  MESH_LOOKUP_REFUSED: {
+    status: 422,
+    hint: 'The other side of a lookup refuses the event, or its answer is no JSON object; correct the url and redrive.',
+  },
+  MESH_STATE_DAMAGED: {
+    status: 500,
+    hint: 'Nothing to do: the file is removed, and the next start reads its rows from the topic. If it returns, check the disk.',
+  },
+  MESH_STATE_IN_USE: { status: 409, hint: 'Give each process a MESH_STATE_DIR of its own.' },
   MESH_JOIN_MISSING: { status: 422, hint: 'The joined table has no row for the key.' },
   MESH_LAKE_CHAIN_BROKEN: {
     status: 500,
@@ -229,6 +246,19 @@ export const ERRORS = {
   MESH_STACK_SERVICE_UNKNOWN: { status: 400, hint: 'Check the service name; `services/` holds one folder for each.' },
   MESH_STACK_NOT_RUNNING: { status: 409, hint: 'Start it with `mesh up`.' },
   MESH_STACK_STOPPED: { status: 409, hint: 'The stack was stopped while it was starting; start it again.' },
+  MESH_HTTP_TARGET_REFUSED: {
+    status: 502,
+    hint: 'Correct the address. Where the target is meant to be reached, allow its network in MESH_OUTBOUND_ALLOWED_CIDRS or its port in MESH_OUTBOUND_PORTS.',
+  },
+  MESH_HTTP_UNREACHABLE: { status: 502, hint: 'Check that the server is up and that this machine may reach it.' },
+  MESH_HTTP_TLS: {
+    status: 502,
+    hint: "Check the server's certificate; trust a private authority with NODE_EXTRA_CA_CERTS.",
+  },
+  MESH_HTTP_TIMEOUT: { status: 504, hint: 'The server is slow: ask for less at a time or give it more time.' },
+  MESH_HTTP_TOO_LARGE: { status: 502, hint: 'Ask for smaller pages, or raise the bound that the message names.' },
+  MESH_HTTP_ENCODING: { status: 502, hint: 'The server must answer plain or as gzip, br or deflate, and whole.' },
+  MESH_HTTP_REDIRECT: { status: 502, hint: 'Name the address that the server redirects to.' },
   MESH_INTERNAL: { status: 500, hint: 'This is a defect; the log has the cause.' },
 } as const
 

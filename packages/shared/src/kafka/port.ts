@@ -164,7 +164,8 @@ export interface GroupConsumer {
 }
 
 export type FollowOptions = {
-  readonly from: 'start' | 'end'
+  /** A map: next offset per partition, for those that were read before; the others from their start. */
+  readonly from: 'start' | 'end' | ReadonlyMap<number, number>
   readonly onBatch: (batch: RecordBatch) => void | Promise<void>
   readonly onFatal: (error: unknown) => void
 }

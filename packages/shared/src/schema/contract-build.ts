@@ -2,6 +2,7 @@ import type { Contract, Ingest, OnMissing } from '../core/contract.ts'
 import { parseDuration } from '../core/duration.ts'
 import { tableName } from '../core/topics.ts'
 import { compileFormat, isTimeZone } from '../core/zoned-time.ts'
+import { buildLookup, checkLookups, type RawLookup } from './contract-lookups.ts'
 import type { YamlPath } from './contract-yaml.ts'
 
 /** A contract as stream.schema.json lets it through. */
@@ -32,7 +33,10 @@ export type RawContract = {
       readonly as?: string
       readonly on: string
       readonly onMissing?: RawOnMissing
+      readonly asOf?: 'event-time'
+      readonly history?: string
     }[]
+    readonly lookups?: readonly RawLookup[]
     readonly cleanup?: 'delete' | 'compact'
     readonly retention?: string
   }
@@ -44,6 +48,7 @@ export type ReportProblem = (path: YamlPath, reason: string) => void
 const DAY_MS = 86_400_000
 const DEFAULT_PARTITIONS = 6
 const DEFAULT_RETENTION_MS = 7 * DAY_MS
+const DEFAULT_HISTORY_MS = 7 * DAY_MS
 const MAX_DEFAULT_WINDOW_MS = 7 * DAY_MS
 
 /** Fills the defaults in. `raw` has passed `checkContract`. */
@@ -70,7 +75,9 @@ export function buildContract(raw: RawContract): Contract {
         as: join.as ?? join.stream,
         on: join.on,
         onMissing: buildOnMissing(join.onMissing ?? 'null'),
+        ...(join.asOf === undefined ? {} : { asOf: { historyMs: durationOf(join.history) ?? DEFAULT_HISTORY_MS } }),
       })),
+      ...(refine.lookups === undefined ? {} : { lookups: refine.lookups.map(buildLookup) }),
       cleanup: refine.cleanup ?? 'delete',
       retentionMs: durationOf(refine.retention) ?? retentionMs,
     },
@@ -93,6 +100,7 @@ export function checkContract(
   }
   checkTimes(raw, report)
   checkJoins(raw, place.siblings, report)
+  checkLookups(raw.refine.lookups ?? [], joinNames(raw), report)
   if (raw.key === undefined && raw.warehouse?.mode === 'upsert') {
     report(['warehouse', 'mode'], 'upsert keeps the latest row per key: the contract needs `key`')
   }
@@ -156,12 +164,17 @@ function checkJoins(raw: RawContract, siblings: readonly string[], report: Repor
     if (typeof join.onMissing === 'object' && durationOf(join.onMissing.wait) === 0) {
       report([...path, 'onMissing', 'wait'], 'wait must be longer than 0')
     }
+    if (join.history !== undefined && join.asOf === undefined) {
+      report([...path, 'history'], 'history has no effect without `asOf: event-time`')
+    }
     if (join.stream === raw.name) report([...path, 'stream'], 'a stream cannot join itself')
     else if (!siblings.includes(join.stream)) {
       report([...path, 'stream'], `there is no stream ${join.stream} beside this one`)
     }
   })
 }
+
+const joinNames = (raw: RawContract): string[] => (raw.refine.joins ?? []).map((join) => join.as ?? join.stream)
 
 /** Null when there is none; the JSON Schema has checked its form. */
 function durationOf(text: string | undefined): number | null {

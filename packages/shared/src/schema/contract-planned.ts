@@ -24,7 +24,6 @@ const oneOf =
 const RULES: readonly Rule[] = [
   { at: ['ingest', '*', 'kind'], planned: oneOf(INGEST_KINDS), label: (v) => `ingest kind ${String(v)}` },
   { at: ['ingest', '*', 'provider'], planned: oneOf(PROVIDERS), label: (v) => `webhook provider ${String(v)}` },
-  { at: ['refine', 'lookups'], planned: present, label: () => 'lookups' },
   { at: ['refine', 'state'], planned: present, label: () => 'state' },
   { at: ['lake', 'bronze', 'format'], planned: oneOf(FORMATS), label: (v) => `bronze format ${String(v)}` },
   { at: ['lake', 'bronze', 'columns'], planned: present, label: () => 'parsed columns of bronze' },

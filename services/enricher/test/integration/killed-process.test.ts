@@ -139,6 +139,7 @@ function startProcess(): Process {
       MESH_ENRICHER_COMMIT_INTERVAL: '200ms',
       MESH_ENRICHER_TRANSACTION_INTERVAL: '100ms',
       MESH_ENRICHER_MAX_CHUNK_BYTES: '4000',
+      MESH_ENRICHER_DEDUPE_SEGMENT_IDS: '32',
     },
   })
   let output = ''

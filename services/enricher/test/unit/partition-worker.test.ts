@@ -62,6 +62,7 @@ function workerOf(
     group: 'g',
     codeAt: () => code,
     join: () => NO_JOINS,
+    prefetch: async () => {},
     publish: async (event) => void published.push(event),
     limits: { ...TEST_LIMITS, maxChunkBytes },
     parking: { ...testParking(), read: async () => [] },

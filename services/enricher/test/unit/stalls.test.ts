@@ -103,11 +103,19 @@ test('a standing partition is an error in the log and a gauge by reason', () => 
     add: () => {},
     record: (value: number, labels: Record<string, string>) => void gauges.set(`${name} ${labels['reason']}`, value),
   })
-  const meter = { createCounter: instrument, createGauge: instrument, createHistogram: instrument }
+  const meter = {
+    createCounter: instrument,
+    createGauge: instrument,
+    createHistogram: instrument,
+    createObservableGauge: () => ({ addCallback: () => {} }),
+    addBatchObservableCallback: () => {},
+  }
+  const unused = { used: () => 0 }
   const log = (level: string) => (_fields: unknown, text: string) => void logged.push(`${level} ${text}`)
   const telemetry = createEnricherTelemetry(
     { meter } as never,
     { error: log('error'), warn: log('warn'), debug: log('debug') } as never,
+    { dedupeBudget: unused, rowBudget: unused, tables: { sizes: () => [] } },
   )
   const where = { stream: 'orders', version: 1, partition: 0 }
   telemetry.stalled(where, { kind: 'breaker', code: 'X', share: 0.6, decided: 300 })

@@ -89,7 +89,7 @@ refine:
   dedupe: { window: 1h }
   joins:
     - { stream: customers, as: customer, on: /customer/id, onMissing: dead-letter }
-    - { stream: customers, on: /payer }
+    - { stream: customers, on: /payer, asOf: event-time, history: 2d }
     - { stream: customers, as: seller, on: /seller, onMissing: { wait: 30s, then: 'null' } }
   cleanup: compact
 lake: { bronze: { format: parquet }, silver: { format: parquet } }
@@ -112,7 +112,13 @@ warehouse: { table: ORDERS, mode: upsert }
         dedupeWindowMs: 3_600_000,
         joins: [
           { stream: 'customers', as: 'customer', on: '/customer/id', onMissing: 'dead-letter' },
-          { stream: 'customers', as: 'customers', on: '/payer', onMissing: 'null' },
+          {
+            stream: 'customers',
+            as: 'customers',
+            on: '/payer',
+            onMissing: 'null',
+            asOf: { historyMs: 172_800_000 },
+          },
           { stream: 'customers', as: 'seller', on: '/seller', onMissing: { waitMs: 30_000, giveUp: 'null' } },
         ],
         cleanup: 'compact',
@@ -178,6 +184,12 @@ warehouse: { table: orders }
       'refine: { schema: refined.avsc, joins: [{ stream: customers, on: /a }, { stream: customers, on: /b }] }',
       'two joins are called customers',
     ],
+    ['refine: { schema: refined.avsc, joins: [{ stream: customers, on: /a, history: 2d }] }', 'without `asOf'],
+    [lookups('{ as: a, url: "https://{/host}/x" }'), 'without a {pointer} in it'],
+    [lookups('{ as: a, url: "https://u:p@h/x" }'), 'holds no credential'],
+    [lookups('{ as: a, url: "file:///etc/passwd" }'), 'url needs http'],
+    [lookups('{ as: a, url: "https://h/", allow: [10.0.0.0] }'), 'CIDR'],
+    [lookups('{ as: a, url: "https://h/" }, { as: a, url: "https://h/" }'), 'name of another'],
     ['ingest: [{ kind: events, secrets: [env:A] }]', '`secrets` belongs to kind webhook'],
     ['ingest: [{ kind: webhook, provider: github }]', 'needs `secrets`'],
     ['ingest: [{ kind: events, validate: true }]', 'needs raw.schema.json'],
@@ -247,3 +259,7 @@ describe('a bad schema', () => {
     expect([code, line]).toEqual(['MESH_CONTRACT_SCHEMA', expect.stringContaining(reason)])
   })
 })
+
+function lookups(items: string): string {
+  return `refine: { schema: refined.avsc, lookups: [${items}] }`
+}
