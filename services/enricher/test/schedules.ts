@@ -98,6 +98,7 @@ function tablesOf(rows: Rows, scheduler: VirtualScheduler): JoinTables {
     }),
     release: async () => {},
     positions: () => ({}),
+    sizes: () => [],
   }
 }
 
