@@ -8,6 +8,7 @@ import { CEILINGS } from './ceilings.ts'
 import { benchClients, VALUE_BYTES } from './clients.ts'
 import { renderClients } from './clients-table.ts'
 import { readProfile, renderProfile } from './cpu-profile.ts'
+import { measureFreshness, renderFreshness } from './freshness.ts'
 import { type RunFacts, renderMachine, renderRun } from './machine.ts'
 import { type BenchOptions, parseOptions, USAGE } from './options.ts'
 import { flightLines, meanBytes, writePayloadFile } from './payload.ts'
@@ -31,6 +32,8 @@ function options(): BenchOptions {
 }
 
 async function main(options: BenchOptions, signal: AbortSignal): Promise<void> {
+  const { freshness } = options
+  if (freshness !== null) return void console.log(renderFreshness(await measureFreshness(freshness, say)))
   mkdirSync(RUNS, { recursive: true })
   await sweepAbandoned(RUNS)
   const folder = join(RUNS, String(process.pid))
@@ -53,7 +56,8 @@ async function compareClients(
     records,
     rounds: repeats,
     signal,
-    onMeasured: ({ role, client, perSecond }) => say(`${role}, ${client}: ${Math.round(perSecond)} records/s`),
+    onMeasured: ({ role, client, perSecond, perCpuSecond }) =>
+      say(`${role}, ${client}: ${Math.round(perSecond)} records/s, ${Math.round(perCpuSecond ?? 0)} per CPU second`),
   })
   const run = `${repeats} rounds of ${records.toLocaleString('en-US')} records with values of ${VALUE_BYTES} bytes`
   console.log(`${renderMachine(machine, loadBefore)}\n${run}.\n\n${renderClients(measurements)}`)

@@ -10,6 +10,8 @@ export type BenchOptions = {
   readonly profile: boolean
   /** Instead of the hops: the Kafka clients against each other, role by role. */
   readonly clients: boolean
+  /** Instead of the hops: so many events, one after the other, from a POST to the changed row of gold. Null: the hops. */
+  readonly freshness: number | null
 }
 
 export const USAGE = `usage: npm run bench -- [options]
@@ -17,7 +19,8 @@ export const USAGE = `usage: npm run bench -- [options]
   --repeats N   interleaved repeats of all hops (default 3)
   --json FILE   writes every measurement as JSON
   --profile     one more repeat that shows where each service's CPU time goes
-  --clients     instead of the hops: the Kafka clients against each other, role by role`
+  --clients     instead of the hops: the Kafka clients against each other, role by role
+  --freshness N instead: seconds from a POST to the changed row of gold, for N events one after the other`
 
 /** @throws Error naming the option that is wrong. */
 export function parseOptions(args: readonly string[]): BenchOptions {
@@ -29,6 +32,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       json: { type: 'string' },
       profile: { type: 'boolean', default: false },
       clients: { type: 'boolean', default: false },
+      freshness: { type: 'string' },
     },
   })
   return {
@@ -37,6 +41,8 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     jsonFile: values.json ?? null,
     profile: values.profile,
     clients: values.clients,
+    freshness:
+      values.freshness === undefined ? null : wholeNumber('freshness', values.freshness, { least: 1, most: 1000 }),
   }
 }
 

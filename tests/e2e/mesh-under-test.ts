@@ -39,13 +39,30 @@ export type MeshUnderTest = {
   stop(): Promise<void>
 }
 
-export async function startMesh(cacheDir: string): Promise<MeshUnderTest> {
+export type MeshOptions = {
+  /** Default: all of them. */
+  readonly services?: readonly string[]
+  /** Puts more than streams into the project. */
+  readonly prepare?: (projectDir: string) => void
+}
+
+export async function startMesh(cacheDir: string, options: MeshOptions = {}): Promise<MeshUnderTest> {
   const projectDir = mkdtempSync(join(tmpdir(), 'mesh-e2e-'))
   const stateDir = join(projectDir, '.mesh')
   mkdirSync(stateDir)
   cpSync(join(ROOT, 'streams'), join(projectDir, 'streams'), { recursive: true })
+  options.prepare?.(projectDir)
   const env = withLocalSecrets(stateDir, process.env)
-  const stack = await startStack({ stateDir, cacheDir, codeDir: ROOT, env, ports: 'free', archives: false })
+  const stack = await startStack({
+    stateDir,
+    projectDir,
+    cacheDir,
+    codeDir: ROOT,
+    env,
+    ports: 'free',
+    archives: false,
+    ...(options.services ? { services: options.services } : {}),
+  })
   const { addresses } = stack
   const kafka = connectKafka({ brokers: addresses.kafkaBrokers.split(','), clientId: 'e2e' })
   const store = openObjectStore({ url: addresses.lakeUrl })

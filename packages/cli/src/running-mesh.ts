@@ -44,6 +44,7 @@ function addressesFromEnvironment({ env }: CommandContext): StackAddresses | nul
     registryUrl: need('MESH_REGISTRY_URL'),
     lakeUrl: need('MESH_LAKE_URL'),
     warehouseUrl: need('MESH_WAREHOUSE_URL'),
+    goldUrl: env['MESH_GOLD_URL'] ?? need('MESH_WAREHOUSE_URL').replace(/[^/]+$/, 'gold.duckdb'),
     services: Object.fromEntries(services),
   }
 }

@@ -2,6 +2,7 @@ import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
 import { connectKafka, producerClient } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
+import { exportLag } from '@mesh/shared/runtime/lag-telemetry'
 import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
@@ -30,6 +31,7 @@ await runService({
       clientId: 'mesh-warehouse-sink',
       producer: producerClient(config.kafkaProducer),
     })
+    exportLag(telemetry, () => kafka.lag())
     const producer = await kafka.producer()
     const commits = createCommitPublisher(producer)
     const clients: Service = {

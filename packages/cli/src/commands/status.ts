@@ -1,4 +1,7 @@
+import type { JobsResponse, JobView } from '@mesh/shared/core/runs'
 import type { Command, CommandContext } from '../command.ts'
+import { callJson } from '../http-json.ts'
+import { renderJobs } from '../render-jobs.ts'
 import { isBrokerReady } from '../stack/kafka-probe.ts'
 import { HOST, type PortMap } from '../stack/ports.ts'
 import { isUp } from '../stack/registry.ts'
@@ -32,8 +35,9 @@ async function runStatus(context: CommandContext): Promise<number> {
     })),
   )
   const { ready, startedAt, supervisor, addresses } = stack
+  const jobs = await jobsOf(addresses.services['job-trigger'])
   if (context.json) {
-    context.print(JSON.stringify({ running: true, ready, startedAt, supervisor, addresses, processes }, null, 2))
+    context.print(JSON.stringify({ running: true, ready, startedAt, supervisor, addresses, processes, jobs }, null, 2))
   } else {
     const header = ['process', 'state', 'health', 'pid', 'port', 'restarts', 'log']
     const rows = processes.map((process) => [
@@ -47,9 +51,17 @@ async function runStatus(context: CommandContext): Promise<number> {
     ])
     context.print(renderColumns([header, ...rows]))
     for (const { name, standing } of processes) for (const line of standing) context.print(`${name}: ${line}`)
+    if (jobs && jobs.length > 0) context.print(`\n${renderJobs(jobs, Date.now())}`)
     if (!ready) context.note('mesh is still starting')
   }
   return ready && processes.every((process) => process.healthy) ? 0 : 1
+}
+
+/** Null when job-trigger does not answer, which the table of processes says. */
+async function jobsOf(url: string | undefined): Promise<readonly JobView[] | null> {
+  if (url === undefined) return null
+  const answer = await callJson<JobsResponse>(`${url}/v1/jobs`, { timeoutMs: 3000 }).catch(() => null)
+  return answer?.jobs ?? null
 }
 
 async function isHealthy(process: ProcessStatus, ports: PortMap): Promise<boolean> {

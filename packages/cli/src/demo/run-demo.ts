@@ -6,6 +6,7 @@ import type { StreamSummary } from '../verify/books.ts'
 import { closedBooks } from '../verify/closed-books.ts'
 import { overall } from '../verify/verify.ts'
 import { countLayers, type LayerCount, type Samples, sampleRows } from './evidence.ts'
+import { type GoldSample, readGold } from './gold-sample.ts'
 import { readAirports, readFlights, readGithubDeliveries } from './real-data.ts'
 import { type RefinedSample, readRefinedRecord } from './refined-sample.ts'
 import { type Sent, sendAirports, sendFlights, sendGithub } from './senders.ts'
@@ -28,6 +29,7 @@ export type DemoResult = {
   readonly samples: Samples
   readonly layers: readonly LayerCount[]
   readonly books: readonly StreamSummary[]
+  readonly gold: GoldSample
   readonly complete: boolean
 }
 
@@ -70,6 +72,8 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   }
   const flightState = states.find((state) => state.stream === 'flights')
   const shown = sentFlights.receipts[0]
+  onStep('waiting for gold')
+  const gold = await readGold(mesh, STEP_TIMEOUT_MS)
   const rejected = Object.values(sent).flatMap((each) => each.rejected)
   return {
     receipts: Object.fromEntries(Object.entries(sent).map(([stream, each]) => [stream, each.receipts])),
@@ -81,8 +85,12 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
         : { bronze: null, silver: null, landing: null },
     layers,
     books,
+    gold,
     complete:
-      rejected.length === 0 && layers.every((layer) => layer.found === layer.expected) && overall(books) === 'closed',
+      rejected.length === 0 &&
+      layers.every((layer) => layer.found === layer.expected) &&
+      overall(books) === 'closed' &&
+      gold.state !== 'failed',
   }
 }
 

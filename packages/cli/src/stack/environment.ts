@@ -12,6 +12,8 @@ export interface StackAddresses {
   readonly registryUrl: string
   readonly lakeUrl: string
   readonly warehouseUrl: string
+  /** dbt's own file, beside landing. */
+  readonly goldUrl: string
   /** Base URL by service name, for the services of this stack. */
   readonly services: Readonly<Record<string, string>>
 }
@@ -22,6 +24,7 @@ export function addressesOf(layout: StateLayout, ports: PortMap, services: reado
     registryUrl: registryUrl(portOf(ports, 'registry')),
     lakeUrl: pathToFileURL(layout.lake).href,
     warehouseUrl: `duckdb://${pathToFileURL(join(layout.warehouse, 'mesh.duckdb')).pathname}`,
+    goldUrl: `duckdb://${pathToFileURL(join(layout.warehouse, 'gold.duckdb')).pathname}`,
     services: Object.fromEntries(services.map((name) => [name, `http://${HOST}:${portOf(ports, name)}`])),
   }
 }
@@ -39,6 +42,7 @@ export function infrastructureEnvironment(addresses: StackAddresses): Record<str
     MESH_REGISTRY_URL: addresses.registryUrl,
     MESH_LAKE_URL: addresses.lakeUrl,
     MESH_WAREHOUSE_URL: addresses.warehouseUrl,
+    MESH_GOLD_URL: addresses.goldUrl,
     MESH_SERVICE_URLS: Object.entries(addresses.services)
       .map(([name, url]) => `${name}=${url}`)
       .join(','),
@@ -54,6 +58,8 @@ export function serviceEnvironment(options: {
   readonly addresses: StackAddresses
   readonly port: number
   readonly scratch: string
+  /** What only this service is told. */
+  readonly own?: Environment
 }): Environment {
   const own = Object.entries({ ...LOCAL_PACE, ...options.env }).filter(([key]) => !key.startsWith('MESH_PORT_'))
   return {
@@ -62,5 +68,6 @@ export function serviceEnvironment(options: {
     MESH_HTTP_HOST: HOST,
     MESH_HTTP_PORT: String(options.port),
     MESH_STATE_DIR: options.scratch,
+    ...options.own,
   }
 }

@@ -14,6 +14,7 @@ export const DEFAULT_PORTS = {
   'lake-sink': 8102,
   'warehouse-sink': 8103,
   replayer: 8104,
+  'job-trigger': 8105,
 } as const
 
 /** Port by name. Names beyond the defaults belong to services a test brings along. */

@@ -22,7 +22,7 @@ export async function freezeProject(projectRoot: string, only: readonly string[]
   return only.length === 0 ? ordered : ordered.filter((bundle) => only.includes(bundle.contract.name))
 }
 
-async function streamNames(folder: string): Promise<string[]> {
+export async function streamNames(folder: string): Promise<string[]> {
   try {
     const entries = await readdir(folder, { withFileTypes: true })
     return entries

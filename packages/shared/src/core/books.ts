@@ -1,5 +1,5 @@
 import { hash as hashOnce } from 'node:crypto'
-import type { Coordinate, Lane, MeshSrc } from './coordinate.ts'
+import type { Coordinate, HighestSrc, Lane, MeshSrc } from './coordinate.ts'
 import { formatMeshSrc } from './coordinate.ts'
 import type { RecordHeader } from './record.ts'
 import type { Layer } from './topics.ts'
@@ -128,6 +128,11 @@ export type CommitEvent = {
   readonly minEventTime: number | null
   readonly maxEventTime: number | null
   readonly hash: string
+  /**
+   * Silver and landing: the highest mesh-src per sequence up to `nextOffset`. Their rows carry raw coordinates, so between two of
+   * these lie exactly the rows of a range.
+   */
+  readonly highest?: HighestSrc
   readonly codeHash: string
   readonly contractHash: string
   /** RFC 3339 time of publishing. */

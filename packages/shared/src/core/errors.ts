@@ -169,6 +169,37 @@ export const ERRORS = {
     status: 409,
     hint: 'Neither the lake nor the log covers the range; the message names the missing offsets.',
   },
+  MESH_JOB_INVALID: { status: 422, hint: 'Correct the named line of the job file, then run `mesh jobs check`.' },
+  MESH_JOB_UNKNOWN: {
+    status: 404,
+    hint: 'Check the name; `mesh jobs list` shows the jobs, `mesh jobs status` their runs.',
+  },
+  MESH_JOB_NOT_DEAD: { status: 409, hint: 'Only a dead run can be tried again; the others go on by themselves.' },
+  MESH_JOB_STANDBY: {
+    status: 503,
+    hint: 'Another job-trigger holds mesh.commits: ask that one, or wait and try again.',
+  },
+  MESH_JOB_SECOND_WRITER: {
+    status: 500,
+    hint: 'Another job-trigger wrote mesh.runs; this one ends and reads the topic again before it goes on.',
+  },
+  MESH_JOB_FAILED: {
+    status: 500,
+    hint: 'Read `mesh jobs logs <run>`; after the cause is put right: `mesh jobs retry <run>`.',
+  },
+  MESH_JOB_TIMEOUT: { status: 504, hint: 'Raise `timeout` in the job file, or make the job do less at a time.' },
+  MESH_JOB_ENGINE_AWAY: {
+    status: 503,
+    hint: 'Start the engine or correct its address; the run waits and starts by itself with all that came meanwhile.',
+  },
+  MESH_JOB_ENGINE_UNSURE: {
+    status: 503,
+    hint: 'The engine did not answer in the middle of a run: it is asked again by run id.',
+  },
+  MESH_PYTHON_MISSING: {
+    status: 500,
+    hint: 'Install Python 3.10 to 3.13 with its venv module (e.g. `apt install python3-venv`) or name one in MESH_PYTHON, then start again.',
+  },
   MESH_WAIT_TIMEOUT: { status: 504, hint: 'Look at `mesh status` and the logs of the named part.' },
   MESH_SERVICE_UNREACHABLE: { status: 503, hint: 'Start the mesh (`npm start` or `mesh up`) or correct the address.' },
   MESH_CLI_USAGE: { status: 400, hint: 'Run `mesh --help`, or `mesh <command> --help`.' },

@@ -9,6 +9,7 @@ export const replayTopic = (stream: string, job: string): string => `replay.${st
 export const COMMITS_TOPIC = 'mesh.commits'
 export const VERSIONS_TOPIC = 'mesh.versions'
 export const REPLAYS_TOPIC = 'mesh.replays'
+export const RUNS_TOPIC = 'mesh.runs'
 
 export type Layer = 'refined' | 'bronze' | 'silver' | 'landing'
 
@@ -23,6 +24,9 @@ export const bronzeGroup = (stream: string): string => groupId('lake-sink', 'bro
 export const silverGroup = (stream: string, version: number): string => groupId('lake-sink', 'silver', stream, version)
 export const landingGroup = (stream: string, version: number): string =>
   groupId('warehouse-sink', 'landing', stream, version)
+
+/** One group for all jobs: `mesh.commits` has one partition, so one member plans and the others stand by. */
+export const JOB_TRIGGER_GROUP = 'mesh.job-trigger'
 
 /** `shop-orders` → `SHOP_ORDERS`; the version's table is `SHOP_ORDERS__V2`. */
 export const tableName = (stream: string): string => stream.replaceAll('-', '_').toUpperCase()

@@ -1,6 +1,7 @@
 import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
 import { follow, readRanges } from './bounded-reads.ts'
+import { createLagMeter, type PartitionLag } from './consumer-lag.ts'
 import { createIdempotentProducer } from './idempotent-producer.ts'
 import { createKafkaJsAdmin } from './kafkajs-admin.ts'
 import { kafkajs } from './kafkajs-client.ts'
@@ -23,6 +24,11 @@ export type KafkaConnection = {
   readonly requestTimeoutMs?: number
 }
 
+export type ConnectedKafka = KafkaPort & {
+  /** How far behind the group consumers of this connection are. */
+  lag(): Promise<readonly PartitionLag[]>
+}
+
 const REQUEST_TIMEOUT_MS = 20_000
 const CONNECT_TIMEOUT_MS = 5000
 
@@ -37,7 +43,7 @@ export function producerClient(name: string): ProducerClient {
 }
 
 /** The Kafka port, with the client that does best in each role. Connections are made when first needed. */
-export function connectKafka(connection: KafkaConnection): KafkaPort {
+export function connectKafka(connection: KafkaConnection): ConnectedKafka {
   const { brokers, clientId, producer: writer = 'platformatic', requestTimeoutMs = REQUEST_TIMEOUT_MS } = connection
   const client: KafkaJs.Kafka = new kafkajs.Kafka({
     brokers: [...brokers],
@@ -54,10 +60,13 @@ export function connectKafka(connection: KafkaConnection): KafkaPort {
     const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, requestTimeoutMs }
     return createIdempotentProducer(connectProduceWire({ brokers, clientId, ...limits }), options)
   }
-  const consumer = (options: GroupConsumerOptions): GroupConsumer => createKafkaJsConsumer(client, admin, options)
+  const lag = createLagMeter(admin, () => Date.now())
+  // Throwaway groups of bounded reads and followers have no lag of their own.
+  const reader = (options: GroupConsumerOptions): GroupConsumer => createKafkaJsConsumer(client, admin, options)
   return {
     admin,
-    consumer,
+    lag: () => lag.measure(),
+    consumer: (options) => createKafkaJsConsumer(client, admin, options, lag),
     async producer(options) {
       const producer = await createProducer(options)
       producers.add(producer)
@@ -69,8 +78,8 @@ export function connectKafka(connection: KafkaConnection): KafkaPort {
       producers.add(producer)
       return producer
     },
-    readRanges: (topic, ranges, onBatch) => readRanges(consumer, admin, topic, { ranges, onBatch }),
-    follow: (topic, options) => follow(consumer, admin, topic, options),
+    readRanges: (topic, ranges, onBatch) => readRanges(reader, admin, topic, { ranges, onBatch }),
+    follow: (topic, options) => follow(reader, admin, topic, options),
     async close() {
       await Promise.all([...producers].map((producer) => producer.close()))
       await admin.close()

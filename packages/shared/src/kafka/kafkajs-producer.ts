@@ -1,7 +1,8 @@
 import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
 import type { RecordToSend } from '../core/record.ts'
-import { asBuffer, isRefusedAsTooLarge, kafkajs, type ProduceAnswer } from './kafkajs-client.ts'
+import { isRefusedAsTooLarge, kafkajs, type ProduceAnswer } from './kafkajs-client.ts'
+import { asBuffer } from './kafkajs-codecs.ts'
 import { createMergedSends, type SendCall } from './merged-sends.ts'
 import type { Producer, ProducerOptions } from './port.ts'
 

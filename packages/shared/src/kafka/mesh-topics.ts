@@ -3,6 +3,7 @@ import {
   COMMITS_TOPIC,
   deadLetterTopic,
   REPLAYS_TOPIC,
+  RUNS_TOPIC,
   rawTopic,
   refinedTopic,
   replayTopic,
@@ -29,6 +30,7 @@ export function meshTopics(): TopicSpec[] {
     { name: COMMITS_TOPIC, partitions: 1, config: { ...COMMON, 'cleanup.policy': 'delete', 'retention.ms': KEEP } },
     { name: VERSIONS_TOPIC, partitions: 1, config: compact },
     { name: REPLAYS_TOPIC, partitions: 1, config: compact },
+    { name: RUNS_TOPIC, partitions: 1, config: compact },
   ]
 }
 

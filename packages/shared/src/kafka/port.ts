@@ -138,6 +138,8 @@ export type GroupConsumerOptions = {
   /** Awaited before the first batch of a partition, at every (re)assignment. Decides position and handler. */
   readonly assign: (assigned: AssignedPartition) => Promise<Assignment>
   readonly tickMs?: number
+  /** A call of a handler that takes longer is stuck: the consumer leaves its group and fails. Default 300,000. */
+  readonly stallMs?: number
   /**
    * Takes the place of the loop's own offset commit: an exactly-once runner writes its outputs and the progress in one
    * transaction here. All the rest stays: the topic id is looked at before, `committed` follows, and a lane of a former generation

@@ -6,25 +6,25 @@ import streamSchema from './stream.schema.json' with { type: 'json' }
 
 export type SchemaProblem = { readonly path: YamlPath; readonly key?: string; readonly reason: string }
 
-const validate: ValidateFunction = new Ajv({
-  allErrors: true,
-  strict: true,
-  allowUnionTypes: true,
-  verbose: true,
-}).compile(streamSchema)
-
-/** Checks a parsed contract against stream.schema.json; every problem, in the words of the file. */
-export function schemaProblems(value: unknown): SchemaProblem[] {
-  if (validate(value)) return []
-  return (validate.errors ?? []).filter((error) => error.keyword !== 'if').map(problemOf)
+/** Checks a parsed file against a JSON Schema; every problem, in the words of the file. `whole` names the file: `the contract`. */
+export function createSchemaCheck(schema: object, whole: string): (value: unknown) => SchemaProblem[] {
+  const ajv = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true, verbose: true })
+  const validate: ValidateFunction = ajv.compile(schema)
+  return function problemsOf(value) {
+    if (validate(value)) return []
+    return (validate.errors ?? []).filter((error) => error.keyword !== 'if').map((error) => problemOf(error, whole))
+  }
 }
 
-function problemOf(error: ErrorObject): SchemaProblem {
+/** Checks a parsed contract against stream.schema.json. */
+export const schemaProblems: (value: unknown) => SchemaProblem[] = createSchemaCheck(streamSchema, 'the contract')
+
+function problemOf(error: ErrorObject, whole: string): SchemaProblem {
   const path = error.instancePath
     .split('/')
     .slice(1)
     .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
-  const name = path.filter((step) => !/^\d+$/.test(step)).join('.') || 'the contract'
+  const name = path.filter((step) => !/^\d+$/.test(step)).join('.') || whole
   const params = error.params as Record<string, unknown>
   switch (error.keyword) {
     case 'additionalProperties': {

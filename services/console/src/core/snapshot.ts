@@ -1,6 +1,7 @@
 import { addCounts, type CommitEvent, type Counts, commitKey, ZERO_COUNTS } from '@mesh/shared/core/books'
 import { MAIN_LANE, PARKED_LANE } from '@mesh/shared/core/coordinate'
 import type { ReplayJob } from '@mesh/shared/core/replay-api'
+import type { RunsRecord } from '@mesh/shared/core/runs'
 import {
   bronzeGroup,
   deadLetterTopic,
@@ -13,6 +14,7 @@ import {
 } from '@mesh/shared/core/topics'
 import { newestBundle, type StreamVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { activeVersions, type BrokerState, type GroupQuestion, groupKey } from './broker-questions.ts'
+import { jobSnapshots } from './job-snapshot.ts'
 import type {
   EdgeSnapshot,
   ReplaySnapshot,
@@ -29,6 +31,8 @@ export type SnapshotInputs = {
   /** Latest commit event per `commitKey`. */
   readonly commits: ReadonlyMap<string, CommitEvent>
   readonly replays: ReadonlyMap<string, ReplayJob>
+  /** `mesh.runs` by key. */
+  readonly runs: ReadonlyMap<string, RunsRecord>
   readonly broker: BrokerState
   readonly rates: ReadonlyMap<string, number>
   readonly services: readonly ServiceHealth[]
@@ -49,6 +53,7 @@ export function buildSnapshot(inputs: SnapshotInputs): Snapshot {
       .sort((a, b) => (a.createdAt > b.createdAt ? -1 : 1))
       .slice(0, MAX_REPLAYS)
       .map(replaySnapshot),
+    jobs: jobSnapshots(inputs.runs.values()),
     problems: [...inputs.problems, ...inputs.broker.problems],
   }
 }

@@ -10,6 +10,7 @@ import { rfc3339 } from './ports.ts'
 import { readPositions } from './read-positions.ts'
 import { assessReadiness, candidateLag, type ReadinessTarget } from './readiness.ts'
 import { createTokenBucket, type RateLimit, UNLIMITED } from './token-bucket.ts'
+import { liveRefinedTopic } from './topic-specs.ts'
 import { cancelCandidate } from './versions-transitions.ts'
 
 export type RunnerPorts = CandidateBuilderPorts & {
@@ -168,7 +169,10 @@ export function createReplayRunner(ports: RunnerPorts, settings: RunnerSettings)
     await clock.wait(settings.readinessIntervalMs, signal)
   }
 
-  /** The topics that nobody needs any more go, after their readers had time to see the new record of `mesh.versions`. */
+  /**
+   * The topics that nobody needs any more go, after their readers had time to see the new record of `mesh.versions`; the one that
+   * is live now no longer keeps everything.
+   */
   async function clean(job: ReplayJob, signal: AbortSignal): Promise<void> {
     const cancelled = job.state === 'CANCELLED'
     if (cancelled) await versions.update(job.stream, (state) => cancelCandidate(state!, job.version, now()))
@@ -182,6 +186,10 @@ export function createReplayRunner(ports: RunnerPorts, settings: RunnerSettings)
         silverGroup(stream, version),
         landingGroup(stream, version),
       ])
+    }
+    if (!cancelled) {
+      const { contract } = await ports.bundles.load(job.plan.bundle)
+      await ports.topics.configure(liveRefinedTopic(contract, job.version))
     }
     const own = [job.refinedTopic, stateTopic(job.stream, job.version)]
     await ports.removal.deleteTopics(cancelled ? [job.replayTopic, ...own] : [job.replayTopic])

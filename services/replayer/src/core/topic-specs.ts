@@ -21,6 +21,11 @@ export function streamTopics(contract: Contract, live: number): TopicSpec[] {
   ]
 }
 
+/** A candidate's refined topic once its version is live: what the contract says it keeps. */
+export function liveRefinedTopic(contract: Contract, version: number): TopicSpec {
+  return refinedTopicSpec(contract, version, false)
+}
+
 /** The topics of a candidate. They keep everything: their records are as old as the history they come from. */
 export function candidateTopics(contract: Contract, version: number, job: string): TopicSpec[] {
   const replay = replayTopicSpec(contract, job)

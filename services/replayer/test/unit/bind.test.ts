@@ -1,7 +1,7 @@
 import { bytesText } from '@mesh/shared/core/record'
 import { liveVersion, newestBundle, type StreamVersions } from '@mesh/shared/core/versions'
+import { createCrashGate } from '@mesh/shared/testing/crash-gate'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createCrashGate } from '../support/crash-gate.ts'
 import { produceRaw } from '../support/raw-history.ts'
 import { putStream } from '../support/streams.ts'
 import { createTestMesh, type TestMesh } from '../support/test-mesh.ts'

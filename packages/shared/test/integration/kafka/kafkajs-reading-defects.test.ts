@@ -5,7 +5,7 @@ import { bytesText, type RecordToSend, textBytes } from '../../../src/core/recor
 import { connectKafka } from '../../../src/kafka/connect-kafka.ts'
 import type { GroupConsumer, KafkaPort } from '../../../src/kafka/port.ts'
 import { until } from '../../../src/testing/until.ts'
-import { plainClient } from './plain-kafkajs.ts'
+import { plainClient } from '../../support/plain-kafkajs.ts'
 
 const brokers = inject('kafkaBrokers').split(',')
 

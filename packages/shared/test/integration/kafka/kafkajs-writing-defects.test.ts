@@ -4,13 +4,13 @@ import { bytesText, type RecordToSend, textBytes } from '../../../src/core/recor
 import { connectKafka } from '../../../src/kafka/connect-kafka.ts'
 import type { KafkaPort } from '../../../src/kafka/port.ts'
 import { API, startKafkaProxy } from '../../../src/testing/kafka-proxy.ts'
-import { plainClient } from './plain-kafkajs.ts'
+import { plainClient } from '../../support/plain-kafkajs.ts'
 
 const brokers = inject('kafkaBrokers').split(',')
 const REQUEST_TIMEOUT_MS = 1000
 
 describe('what plain kafkajs does wrong when it writes, beside the port', () => {
-  const kafka: KafkaPort = connectKafka({ brokers, clientId: 'defects' })
+  const kafka: KafkaPort = connectKafka({ brokers, clientId: 'defects', producer: 'kafkajs' })
   let topic: string
 
   beforeEach(async () => {
@@ -51,7 +51,12 @@ describe('what plain kafkajs does wrong when it writes, beside the port', () => 
 
     it('the port writes both once', async () => {
       const proxy = await startKafkaProxy(brokers[0]!)
-      const own = connectKafka({ brokers: [proxy.address], clientId: 'b2', requestTimeoutMs: REQUEST_TIMEOUT_MS })
+      const own = connectKafka({
+        brokers: [proxy.address],
+        clientId: 'b2',
+        producer: 'kafkajs',
+        requestTimeoutMs: REQUEST_TIMEOUT_MS,
+      })
       const producer = await own.producer()
       proxy.intercept(({ apiKey, nth }) => (apiKey === API.produce && nth === 1 ? 'swallow-answer' : 'pass'))
       const sends = ['a', 'b'].map((text) => producer.send(topic, [record(`${text}1`), record(`${text}2`)]))
