@@ -27,6 +27,38 @@ const OWN_CONFIG = {
     max: 16_000_000,
     doc: 'Most bytes that the outputs of one event may take; keep it below max.message.bytes. Above it: dead letter.',
   },
+  transactionIntervalMs: {
+    env: 'MESH_ENRICHER_TRANSACTION_INTERVAL',
+    kind: 'duration',
+    default: 100,
+    min: 0,
+    max: 60_000,
+    doc: 'Longest time that outputs of an exactly-once stream wait for their transaction: readers see nothing before it ends.',
+  },
+  maxTransactionBytes: {
+    env: 'MESH_ENRICHER_MAX_TRANSACTION_BYTES',
+    kind: 'integer',
+    default: 8_000_000,
+    min: 1024,
+    max: 64_000_000,
+    doc: 'Bytes of one transaction, held in memory until it ends.',
+  },
+  maxParkedRecords: {
+    env: 'MESH_ENRICHER_MAX_PARKED',
+    kind: 'integer',
+    default: 100_000,
+    min: 1,
+    max: 10_000_000,
+    doc: 'Most parked records of one partition, about 200 bytes of memory each. At it the partition waits.',
+  },
+  parkedCacheBytes: {
+    env: 'MESH_ENRICHER_PARKED_CACHE_BYTES',
+    kind: 'integer',
+    default: 33_554_432,
+    min: 0,
+    max: 1_073_741_824,
+    doc: 'Bytes of parked records kept in memory over all partitions; the others are read from mesh.state again.',
+  },
 } as const
 
 export const CONFIG: typeof COMMON_CONFIG &

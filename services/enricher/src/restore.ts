@@ -1,25 +1,31 @@
 import { refinedHash } from '@mesh/shared/core/books'
-import { MAIN_LANE, parseMeshSrc } from '@mesh/shared/core/coordinate'
+import { MAIN_LANE, PARKED_LANE, parseMeshSrc, parseOrigin } from '@mesh/shared/core/coordinate'
 import { MeshError } from '@mesh/shared/core/errors'
 import { headerText, type RecordBatch } from '@mesh/shared/core/record'
 import { HEADER } from '@mesh/shared/core/topics'
 import type { ReplayedHistory } from '@mesh/shared/core/versions'
 import type { KafkaPort, PartitionOffsets } from '@mesh/shared/kafka/port'
 import { readArrival, type Source } from './core/arrival.ts'
-import { type BookId, closeStep, openBooks, readBooks, refinedCommitEvent } from './core/books.ts'
+import { type BookId, closeStep, openBooks } from './core/books.ts'
+import { commitEvents, readBooks } from './core/books-metadata.ts'
 import type { RefineCode } from './core/decide.ts'
 import { createDedupeStore, type DedupeStore } from './core/dedupe.ts'
 import { createPublishedFates } from './core/fates.ts'
+import { createPublishedReleases } from './core/published-releases.ts'
 import { payloadOf } from './core/refined-record.ts'
 import { rawSources, replayedSources } from './core/replayed.ts'
-import type { PartitionState } from './partition-worker.ts'
+import { restoreParked } from './restore-parked.ts'
+import type { PartitionEnds } from './step-writer.ts'
+import type { PartitionState } from './worker-context.ts'
 
 export type RestoreDeps = {
   readonly kafka: Pick<KafkaPort, 'admin' | 'readRanges'>
-  readonly topics: { readonly raw: string; readonly refined: string }
+  readonly topics: { readonly raw: string; readonly refined: string; readonly state: string }
   readonly codeAt: (partition: number, offset: number) => RefineCode
   /** The longest dedupe window of the version's bundles. */
   readonly retainMs: number
+  /** True: whoever wrote before is fenced, and what lies beyond books of a transaction is nobody's. */
+  readonly transactional: boolean
   /** The history that the version was given, while its topic exists. */
   readonly replay: ReplayedHistory | null
 }
@@ -36,13 +42,15 @@ export type RestoreFrom = {
   readonly replayedTo: number | null
 }
 
+export type Restored = { readonly state: PartitionState; readonly ends: PartitionEnds }
+
 /** Rebuilds a partition's state from what is durable: the books, the own output after them, and the raw log within the window. */
-export async function restorePartition(deps: RestoreDeps, from: RestoreFrom): Promise<PartitionState> {
+export async function restorePartition(deps: RestoreDeps, from: RestoreFrom): Promise<Restored> {
   const { id, metadata, start } = from
   const place = `${deps.topics.refined}/${id.partition}`
   const output = await partitionOffsets(deps.kafka, deps.topics.refined, id.partition)
   const books = metadata === null ? openBooks(start, output.logStartOffset) : readBooks(metadata, place)
-  const announced = metadata === null ? null : refinedCommitEvent(id, books, '')
+  const announced = metadata === null ? null : commitEvents(id, books, books.parked.next)
   closeStep(books)
   if (from.atLeast !== undefined && from.atLeast > books.sourceNext) books.sourceNext = from.atLeast
   if (books.refinedNext > output.highWatermark) {
@@ -53,13 +61,19 @@ export async function restorePartition(deps: RestoreDeps, from: RestoreFrom): Pr
     { lane: MAIN_LANE, topicId: id.rawTopicId, partition: id.partition },
     books.sourceNext,
   )
+  const releases = createPublishedReleases(books.parked.next)
   const range = { partition: id.partition, from: books.refinedNext, to: output.highWatermark }
-  if (range.from < range.to) {
+  if (range.from < range.to && !(deps.transactional && books.transactional)) {
     await deps.kafka.readRanges(deps.topics.refined, [range], (batch) => {
       for (const record of batch.records) {
         const src = parseMeshSrc(headerText(record.headers, HEADER.src) ?? '')
         const hash = refinedHash(src, record.key, payloadOf(record.value))
-        fates.add(src, { hash, refinedOffset: record.offset })
+        const output = { hash, refinedOffset: record.offset }
+        if (src.topicId !== id.rawTopicId || src.partition !== id.partition) continue
+        if (src.lane === MAIN_LANE) fates.add(src, output)
+        else if (src.lane === PARKED_LANE) {
+          releases.add(src, parseOrigin(headerText(record.headers, HEADER.origin) ?? ''), output)
+        }
       }
     })
   }
@@ -67,7 +81,19 @@ export async function restorePartition(deps: RestoreDeps, from: RestoreFrom): Pr
   const dedupe = createDedupeStore(deps.retainMs)
   if (deps.retainMs > 0) await rebuildDedupe(deps, from, { dedupe, to: books.sourceNext, rawTime: books.rawTime })
   if (books.rawTime !== null) dedupe.advance(books.rawTime)
-  return { id, books, dedupe, fates, fatesEnd: output.highWatermark, announced }
+  books.rawTime = dedupe.rawTime()
+  const stateOffsets = await stateOffsetsOf(deps, id.partition)
+  const parked = await restoreParked(deps, {
+    of: { topicId: id.rawTopicId, partition: id.partition },
+    books,
+    state: stateOffsets,
+    releases,
+  })
+  const fatesEnd = output.highWatermark
+  return {
+    state: { id, books, dedupe, fates, fatesEnd, parked, announced },
+    ends: { refined: fatesEnd, state: stateOffsets?.highWatermark ?? null },
+  }
 }
 
 /**
@@ -119,6 +145,12 @@ async function firstInWindow(
   if (rawTime === null || rawTime < retainMs) return 0
   const first = (await kafka.admin.offsetsAtTime(topic, rawTime - retainMs)).get(partition)
   return first ?? Number.MAX_SAFE_INTEGER
+}
+
+/** A stream that was applied before there were state topics has none. */
+async function stateOffsetsOf({ kafka, topics }: RestoreDeps, partition: number): Promise<PartitionOffsets | null> {
+  const ids = await kafka.admin.topicIds([topics.state])
+  return ids.has(topics.state) ? partitionOffsets(kafka, topics.state, partition) : null
 }
 
 export async function partitionOffsets(

@@ -1,28 +1,56 @@
 import { MeshError } from '@mesh/shared/core/errors'
-import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic } from '@mesh/shared/core/topics'
-import { bundleAt, type ReplayedHistory, type StreamVersion, type StreamVersions } from '@mesh/shared/core/versions'
-import type { AssignedPartition, Assignment, GroupConsumer, KafkaPort } from '@mesh/shared/kafka/port'
+import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic, stateTopic } from '@mesh/shared/core/topics'
+import {
+  bundleAt,
+  newestBundle,
+  type ReplayedHistory,
+  type StreamVersion,
+  type StreamVersions,
+} from '@mesh/shared/core/versions'
+import type {
+  AssignedPartition,
+  Assignment,
+  Committed,
+  GroupConsumer,
+  KafkaPort,
+  PartitionHandler,
+  Producer,
+} from '@mesh/shared/kafka/port'
 import type { Service } from '@mesh/shared/runtime/service'
 import type { CodeLoader } from './adapters/code-loader.ts'
 import type { JoinTable, JoinTables } from './adapters/join-tables.ts'
+import { createParkedReader } from './adapters/parked-reader.ts'
 import { createRangeReader } from './adapters/range-reader.ts'
 import type { RefineCode } from './core/decide.ts'
+import { tableKey } from './core/joins.ts'
 import {
   createRawHandler,
   createReplayHandler,
   createWaitingRawHandler,
+  type Flow,
   type HandlerPace,
   type HandOver,
   IDLE_HANDLER,
 } from './handlers.ts'
-import { createPartitionWorker, type PartitionWorker, type WorkerContext } from './partition-worker.ts'
+import { joinRecord } from './join-record.ts'
+import { createPartitionWorker, type PartitionWorker } from './partition-worker.ts'
+import { createPartitionWriters } from './partition-writers.ts'
 import { restorePartition } from './restore.ts'
+import type { ParkingContext, Stall, WorkerContext } from './worker-context.ts'
 
-export type RunnerDeps = Pick<WorkerContext, 'producer' | 'publish' | 'limits' | 'wallClock' | 'telemetry'> & {
+export type RunnerDeps = Pick<
+  WorkerContext,
+  'publish' | 'limits' | 'wallClock' | 'epochMs' | 'random' | 'telemetry'
+> & {
+  readonly producer: Pick<Producer, 'send'>
+  readonly parking: Omit<ParkingContext, 'read'>
+  /** Told of a partition (`<stream>/v<N>/<partition>`) that is held back, and of its end (null). */
+  readonly onStall: (place: string, stall: Stall | null) => void
   readonly kafka: KafkaPort
   readonly codes: CodeLoader
   readonly tables: JoinTables
-  readonly pace: HandlerPace
+  /** `transactionIntervalMs` takes the place of the commit interval under exactly-once. */
+  readonly pace: HandlerPace & { readonly transactionIntervalMs: number }
   readonly onFatal: (error: unknown) => void
 }
 
@@ -35,22 +63,35 @@ export type RunnerTask = {
 
 /** Refines one stream under one version: a consumer group over raw, and over the replay topic until its history is read. */
 export function createRunner(deps: RunnerDeps, { state, version, joined }: RunnerTask): Service {
-  const { kafka, pace } = deps
+  const { kafka } = deps
   const topics = {
     raw: rawTopic(state.stream),
     refined: refinedTopic(state.stream, version.version),
     deadLetter: deadLetterTopic(state.stream),
+    state: stateTopic(state.stream, version.version),
   }
   const readRanges = createRangeReader(kafka)
   const group = enricherGroup(state.stream, version.version)
   const codes = new Map<string, RefineCode>()
   const tables = new Map<string, JoinTable>()
   const finished = new Map<number, PartitionWorker>()
+  const workers = new Map<number, PartitionWorker>()
+  const unsubscribe: (() => void)[] = []
+  const stalled = new Set<number>()
+  let pace: HandlerPace = deps.pace
+  let writers: ReturnType<typeof createPartitionWriters>
   let replay: ReplayedHistory | null = null
   let reading: ReplayedHistory | null = null
   let consumer: GroupConsumer
 
-  const context: WorkerContext = { ...deps, topics, group, codeAt, findRow }
+  const context: WorkerContext = {
+    ...deps,
+    topics,
+    group,
+    codeAt,
+    join: (input) => joinRecord(input, findRow),
+    parking: { ...deps.parking, read: createParkedReader({ readRanges }, topics.state) },
+  }
 
   function codeAt(partition: number, offset: number): RefineCode {
     return codes.get(bundleAt(version, partition, offset).hash)!
@@ -62,16 +103,26 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
 
   async function start(): Promise<void> {
     for (const binding of version.bundles) codes.set(binding.hash, await deps.codes.load(binding))
+    // The newest bundle says how is written, also what an older one decides.
+    const { guarantee } = codes.get(newestBundle(version).hash)!.contract.refine
+    const exactlyOnce = guarantee === 'exactly-once'
+    if (exactlyOnce) pace = { ...deps.pace, commitIntervalMs: deps.pace.transactionIntervalMs }
+    writers = createPartitionWriters(deps, { exactlyOnce, topics, group })
     await checkIdentity()
     replay = await existing(version.replay)
     reading = replay === null || (await allOnRaw()) ? null : replay
     try {
-      for (const [stream, live] of joined) tables.set(stream, await deps.tables.acquire(stream, live))
+      for (const [stream, live] of joined) {
+        const table = await deps.tables.acquire(stream, live)
+        tables.set(stream, table)
+        unsubscribe.push(table.onRow((key) => wake(tableKey(stream, key))))
+      }
       consumer = kafka.consumer({
         groupId: group,
         topics: reading === null ? [topics.raw] : [reading.topic, topics.raw],
         assign: (assigned) => (assigned.topic === topics.raw ? assignRaw(assigned) : assignReplay(assigned)),
         tickMs: pace.tickMs,
+        ...(exactlyOnce && { commit: (at, progress) => writers.commit(at, progress) }),
         onFatal: deps.onFatal,
       })
       await consumer.start()
@@ -79,6 +130,10 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       await releaseTables()
       throw error
     }
+  }
+
+  function wake(awaited: string): void {
+    for (const worker of workers.values()) worker.wake(awaited)
   }
 
   /** A topic that was made anew reuses offsets: the version's coordinates would mean other records. */
@@ -107,31 +162,45 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   }
 
   async function assignRaw(assigned: AssignedPartition): Promise<Assignment> {
-    const { partition, committed } = assigned
+    const { partition } = assigned
     finished.delete(partition)
+    const committed = await writers.begin(assigned)
     const start = version.start[partition] ?? 0
+    const flow = flowOf(topics.raw, partition)
     if (committed !== null || reading === null) {
       const position = committed?.offset ?? start
       checkPosition(assigned, position)
       const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: null })
-      return { position, handler: createRawHandler(worker, pace) }
+      return { position, handler: leaving(partition, createRawHandler(worker, pace, { flow, position })) }
     }
     const changeover = reading.changeover[partition] ?? 0
     // Until the replay's end is known its changeover may still move on.
     if (endOf(partition) !== null) checkPosition(assigned, changeover)
-    const replayed = (await kafka.admin.committed(group, reading.topic)).get(partition)
+    const replayed = await writers.begin({
+      topic: reading.topic,
+      partition,
+      committed: await committedOnReplay(partition),
+    })
     if (replayFinished(partition, replayed?.offset ?? 0)) {
       const metadata = replayed?.metadata ?? null
       const worker = await restored(partition, { metadata, start, atLeast: changeover, replayedTo: null })
       finished.set(partition, worker)
     }
     const handOver = handOverOf(partition, topics.raw)
-    return { position: changeover, handler: createWaitingRawHandler(changeover, pace, handOver), paused: true }
+    const handler = createWaitingRawHandler(changeover, pace, { handOver, flow })
+    return { position: changeover, handler: leaving(partition, handler), paused: true }
   }
 
-  async function assignReplay({ topic, partition, committed }: AssignedPartition): Promise<Assignment> {
+  async function committedOnReplay(partition: number): Promise<Committed | null> {
+    return (await kafka.admin.committed(group, reading!.topic)).get(partition) ?? null
+  }
+
+  async function assignReplay(assigned: AssignedPartition): Promise<Assignment> {
+    const { topic, partition } = assigned
+    const committed = await writers.begin(assigned)
     const position = committed?.offset ?? 0
-    const onRaw = (await kafka.admin.committed(group, topics.raw)).has(partition)
+    const rawCommit = (await kafka.admin.committed(group, topics.raw)).get(partition) ?? null
+    const onRaw = (await writers.begin({ topic: topics.raw, partition, committed: rawCommit })) !== null
     if (onRaw || replayFinished(partition, position)) return { position, handler: IDLE_HANDLER, paused: true }
     const start = version.start[partition] ?? 0
     const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: position })
@@ -145,9 +214,46 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
           position: () => consumer.positions().get(`${topic}/${partition}`) ?? position,
         },
         handOver: handOverOf(partition, topics.raw),
+        flow: flowOf(topic, partition),
+        position,
       },
     )
-    return { position, handler }
+    return { position, handler: leaving(partition, handler) }
+  }
+
+  /** What a partition holds is let go when it leaves; at a stop only after the last commit. */
+  function leaving(partition: number, handler: PartitionHandler): PartitionHandler {
+    return {
+      ...handler,
+      async close(reason) {
+        const progress = (await handler.close?.(reason)) ?? null
+        flowsAgain(partition)
+        if (reason === 'revoked') {
+          workers.delete(partition)
+          await writers.end(partition)
+        }
+        return progress
+      },
+    }
+  }
+
+  function flowOf(topic: string, partition: number): Flow {
+    return {
+      pause: () => consumer.pause(topic, partition),
+      resume: () => consumer.resume(topic, partition),
+      stalled(stall) {
+        if (stall === null) return flowsAgain(partition)
+        stalled.add(partition)
+        deps.telemetry.stalled({ stream: state.stream, version: version.version, partition }, stall)
+        deps.onStall(`${state.stream}/v${version.version}/${partition}`, stall)
+      },
+    }
+  }
+
+  function flowsAgain(partition: number): void {
+    if (!stalled.delete(partition)) return
+    deps.telemetry.stalled({ stream: state.stream, version: version.version, partition }, null)
+    deps.onStall(`${state.stream}/v${version.version}/${partition}`, null)
   }
 
   async function restored(
@@ -156,11 +262,20 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   ): Promise<PartitionWorker> {
     const id = { stream: state.stream, version: version.version, rawTopicId: state.rawTopicId, partition }
     const retainMs = Math.max(0, ...[...codes.values()].map((code) => code.contract.refine.dedupeWindowMs))
-    const began = pace.now()
-    const restoring = { kafka: { admin: kafka.admin, readRanges }, topics, codeAt, retainMs, replay }
-    const partitionState = await restorePartition(restoring, { id, ...from })
-    const worker = createPartitionWorker(partitionState, context)
-    deps.telemetry.restored(id, { ms: pace.now() - began, dedupeIds: worker.dedupeIds() })
+    const began = deps.pace.now()
+    const restoring = {
+      kafka: { admin: kafka.admin, readRanges },
+      topics,
+      codeAt,
+      retainMs,
+      replay,
+      transactional: writers.transactional,
+    }
+    const { state: partitionState, ends } = await restorePartition(restoring, { id, ...from })
+    const worker = createPartitionWorker(partitionState, context, writers.writerOf(partition, ends))
+    workers.set(partition, worker)
+    await worker.clean()
+    deps.telemetry.restored(id, { ms: deps.pace.now() - began, dedupeIds: worker.dedupeIds() })
     await worker.republish()
     return worker
   }
@@ -195,6 +310,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   }
 
   async function releaseTables(): Promise<void> {
+    for (const end of unsubscribe.splice(0)) end()
     const held = [...tables.keys()]
     tables.clear()
     for (const stream of held) await deps.tables.release(stream, joined.get(stream)!)
@@ -204,6 +320,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     start,
     async stop() {
       await consumer.stop()
+      await writers.close()
       await releaseTables()
     },
   }

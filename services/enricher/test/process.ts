@@ -5,6 +5,8 @@ import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { vi } from 'vitest'
 import { createCodeLoader } from '../src/adapters/code-loader.ts'
 import { createJoinTables } from '../src/adapters/join-tables.ts'
+import { createBodyCache } from '../src/core/body-cache.ts'
+import type { RefineCode } from '../src/core/decide.ts'
 import { createRunner, type RunnerDeps } from '../src/runner.ts'
 import type { EnricherTelemetry } from '../src/telemetry.ts'
 import type { World } from './world.ts'
@@ -13,6 +15,8 @@ export const SILENT_TELEMETRY: EnricherTelemetry = {
   decided: () => {},
   deadLettered: () => {},
   checkpoint: () => {},
+  released: () => {},
+  stalled: () => {},
   restored: () => {},
 }
 
@@ -20,8 +24,21 @@ export type ProcessOptions = {
   /** What stands between the process and the broker: a place to crash. */
   readonly kafka?: KafkaPort
   readonly maxChunkBytes?: number
+  readonly parking?: RunnerDeps['parking']
+  readonly epochMs?: () => number
+  /** What stands between a bundle and the runner. */
+  readonly code?: (code: RefineCode) => RefineCode
+  readonly onStall?: RunnerDeps['onStall']
   readonly joined?: ReadonlyMap<string, number>
   readonly version?: number
+}
+
+export const TEST_LIMITS = { maxChunkBytes: 700_000, maxOutputBytes: 100_000, maxTransactionBytes: 1_000_000 }
+
+/** Parking that is tried again within milliseconds. */
+export function testParking(changes: Partial<RunnerDeps['parking']> = {}): RunnerDeps['parking'] {
+  const retry = { initialMs: 20, maxMs: 200, factor: 2, retries: Number.POSITIVE_INFINITY }
+  return { maxRecords: 1000, retry, bodies: createBodyCache(10_000), ...changes }
 }
 
 /** What a process of the service builds, over the world's broker. */
@@ -33,15 +50,20 @@ export async function processDeps(
   const kafka = options.kafka ?? world.kafka
   const producer = await kafka.producer()
   const publisher = createCommitPublisher(producer)
+  const codes = createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir })
   return {
     kafka,
     producer,
     publish: (event) => publisher.publish(event),
-    codes: createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir }),
+    codes: { load: async (binding) => (options.code ?? ((code) => code))(await codes.load(binding)) },
     tables: createJoinTables({ kafka, codec: world.codec, onFatal }),
-    limits: { maxChunkBytes: options.maxChunkBytes ?? 700_000, maxOutputBytes: 100_000 },
-    pace: { commitIntervalMs: 0, tickMs: 5, now: () => performance.now() },
+    limits: { ...TEST_LIMITS, maxChunkBytes: options.maxChunkBytes ?? 700_000 },
+    pace: { commitIntervalMs: 0, transactionIntervalMs: 0, tickMs: 5, now: () => performance.now(), random: () => 0 },
+    parking: options.parking ?? testParking(),
     wallClock: () => '2026-01-01T00:00:00.000Z',
+    epochMs: options.epochMs ?? (() => Date.now()),
+    random: () => 0,
+    onStall: options.onStall ?? (() => {}),
     telemetry: SILENT_TELEMETRY,
     onFatal,
   }

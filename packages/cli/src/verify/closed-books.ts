@@ -32,9 +32,9 @@ async function firstBehind(mesh: MeshAccess): Promise<string> {
   const { admin } = mesh.kafka()
   for (const { stream, live } of await mesh.streams()) {
     const committed = await admin.committed(enricherGroup(stream, live), rawTopic(stream))
-    for (const { partition, highWatermark } of await admin.offsets(rawTopic(stream))) {
+    for (const { partition, lastStableOffset } of await admin.offsets(rawTopic(stream))) {
       const at = committed.get(partition)?.offset ?? 0
-      if (at < highWatermark) return `${stream}/${partition} is at ${at} of ${highWatermark}`
+      if (at < lastStableOffset) return `${stream}/${partition} is at ${at} of ${lastStableOffset}`
     }
   }
   return ''

@@ -8,12 +8,14 @@ export type IngestWebhook = {
 export type Ingest = IngestEvents | IngestWebhook
 
 export type EventTimeRule = { readonly at: string; readonly format: string | null; readonly zone: string }
+/** What becomes of an event whose joined row is missing: decided at once, or parked until the row is there or the time is up. */
+export type OnMissing = 'null' | 'dead-letter' | { readonly waitMs: number; readonly giveUp: 'null' | 'dead-letter' }
 export type JoinRule = {
   readonly stream: string
   readonly as: string
   /** JSON Pointer into the event whose text is the joined table's key. */
   readonly on: string
-  readonly onMissing: 'null' | 'dead-letter'
+  readonly onMissing: OnMissing
 }
 
 export type Contract = {
@@ -31,7 +33,9 @@ export type Contract = {
   readonly raw: { readonly partitions: number; readonly retentionMs: number }
   readonly refine: {
     readonly schema: string
-    readonly guarantee: 'at-least-once'
+    readonly guarantee: 'at-least-once' | 'exactly-once'
+    /** Absent in bundles that were frozen before there was one: the defaults hold. */
+    readonly breaker?: { readonly share: number; readonly window: number }
     readonly dedupeWindowMs: number
     readonly joins: readonly JoinRule[]
     readonly cleanup: 'delete' | 'compact'

@@ -93,6 +93,10 @@ export const ERRORS = {
     status: 500,
     hint: 'Retention passed the position, or the topic was truncated. Declare the hole or rebuild from the lake.',
   },
+  MESH_KAFKA_FENCED: {
+    status: 500,
+    hint: 'Another process owns this partition, or a transaction outlived its timeout: restart, it begins from the last commit.',
+  },
   MESH_KAFKA_CLIENT_UNSAFE: {
     status: 500,
     hint: 'The Kafka client is not the version whose defects are closed: install the pinned one.',
@@ -110,6 +114,14 @@ export const ERRORS = {
   MESH_REFINE_BOOKS_LOST: {
     status: 500,
     hint: 'The enricher group was moved by other hands and its books with it: rebuild the stream with `mesh replay`.',
+  },
+  MESH_REFINE_STATE_LOST: {
+    status: 500,
+    hint: 'Parked records are missing on the state topic, or it was made anew: rebuild the stream with `mesh replay`.',
+  },
+  MESH_REFINE_FENCED: {
+    status: 500,
+    hint: 'Another process wrote to the same partition. Nothing is lost: this one starts again from its last commit.',
   },
   MESH_DECODE_JSON: { status: 422, hint: 'The raw record is not JSON.' },
   MESH_DECODE_AVRO: { status: 422, hint: 'The refined record cannot be decoded with its schema.' },

@@ -2,23 +2,34 @@ import { Admin as PlatformaticAdmin } from '@platformatic/kafka'
 import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
 import type { Committed, KafkaAdmin, PartitionOffsets, TopicSpec } from './port.ts'
+import { alterTopicConfig, readTopicConfig } from './topic-config.ts'
 
 const READ_UNCOMMITTED = 0
 const READ_COMMITTED = 1
 const LATEST = -1n
 const EARLIEST = -2n
 const NO_OFFSET = -1
-/** Metadata of a topic that was just created, or whose leader moved, is behind for a moment. */
-const STALE_METADATA = new Set(['NOT_LEADER_FOR_PARTITION', 'LEADER_NOT_AVAILABLE', 'UNKNOWN_TOPIC_OR_PARTITION'])
+/**
+ * Metadata of a topic that was just created, or whose leader moved, is behind for a moment, and so is an offset whose transaction
+ * is being ended.
+ */
+const PASSING = new Set([
+  'NOT_LEADER_FOR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'UNSTABLE_OFFSET_COMMIT',
+])
 const STALE_MS = 10_000
 const STALE_WAIT_MS = 100
 
+export type KafkaJsAdmin = KafkaAdmin & {
+  /** The offset as the last ended transaction left it; waits, for some seconds, while one holds an offset that is not decided. */
+  stableCommitted(group: string, topic: string, partition: number): Promise<Committed | null>
+  close(): Promise<void>
+}
+
 /** kafkajs's admin for what it can do; topic ids and log offsets from a client that speaks newer protocol versions. */
-export function createKafkaJsAdmin(
-  client: KafkaJs.Kafka,
-  brokers: readonly string[],
-  clientId: string,
-): KafkaAdmin & { close(): Promise<void> } {
+export function createKafkaJsAdmin(client: KafkaJs.Kafka, brokers: readonly string[], clientId: string): KafkaJsAdmin {
   const admin = client.admin({ retry: { retries: 6, initialRetryTime: 100, maxRetryTime: 2000 } })
   let connected: Promise<void> | null = null
   let other: PlatformaticAdmin | null = null
@@ -50,6 +61,27 @@ export function createKafkaJsAdmin(
     return topics.get(topic)?.partitionsCount ?? 0
   }
 
+  async function absent(specs: readonly TopicSpec[]): Promise<TopicSpec[]> {
+    const existing = new Set(await listTopics())
+    return specs.filter((spec) => !existing.has(spec.name))
+  }
+
+  async function create(specs: readonly TopicSpec[]): Promise<void> {
+    const missing = await absent(specs)
+    if (missing.length === 0) return
+    const topics = missing.map(({ name, partitions, config }) => ({
+      topic: name,
+      numPartitions: partitions,
+      configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
+    }))
+    try {
+      await (await connect()).createTopics({ waitForLeaders: true, topics })
+    } catch (error) {
+      // Another process may have created one in between; what counts is that all are there.
+      if ((await absent(missing)).length > 0) throw error
+    }
+  }
+
   /** Per partition the offset at a time; kafkajs's admin would ask read_committed for all of them. */
   async function listOffsets(topic: string, timestamp: bigint, isolationLevel: 0 | 1): Promise<Map<number, number>> {
     const count = await partitionCount(topic)
@@ -70,23 +102,9 @@ export function createKafkaJsAdmin(
       return new Map(asked.flatMap((topic) => (found.get(topic)?.id ? [[topic, found.get(topic)!.id] as const] : [])))
     },
     async ensureTopics(specs: readonly TopicSpec[]) {
-      const existing = new Set(await listTopics())
-      const missing = specs.filter((spec) => !existing.has(spec.name))
-      if (missing.length === 0) return []
-      try {
-        await (await connect()).createTopics({
-          waitForLeaders: true,
-          topics: missing.map(({ name, partitions, config }) => ({
-            topic: name,
-            numPartitions: partitions,
-            configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
-          })),
-        })
-      } catch (error) {
-        // Another process may have created one in between; what counts is that all are there.
-        const now = new Set(await listTopics())
-        if (!missing.every((spec) => now.has(spec.name))) throw error
-      }
+      const missing = await absent(specs)
+      // A topic that was deleted a moment ago may be shown as unknown right after its creation.
+      if (missing.length > 0) await settled(() => create(missing))
       return missing.map((spec) => spec.name)
     },
     async deleteTopics(topics) {
@@ -94,6 +112,8 @@ export function createKafkaJsAdmin(
       const doomed = topics.filter((topic) => existing.has(topic))
       if (doomed.length > 0) await (await connect()).deleteTopics({ topics: doomed })
     },
+    topicConfig: (topic) => settled(() => readTopicConfig(newer(), topic)),
+    alterTopicConfig: (topic, changes) => settled(() => alterTopicConfig(newer(), topic, changes)),
     async offsets(topic): Promise<PartitionOffsets[]> {
       // The stable offset is asked first: what is written in between moves the high watermark away from it.
       const stable = await settled(() => listOffsets(topic, LATEST, READ_COMMITTED))
@@ -120,9 +140,17 @@ export function createKafkaJsAdmin(
       const found = all.find((entry) => entry.topic === topic)
       const committed = new Map<number, Committed>()
       for (const { partition, offset, metadata } of found?.partitions ?? []) {
-        if (Number(offset) !== NO_OFFSET) committed.set(partition, { offset: Number(offset), metadata: metadata ?? '' })
+        if (Number(offset) >= 0) committed.set(partition, { offset: Number(offset), metadata: metadata ?? '' })
       }
       return committed
+    },
+    async stableCommitted(group, topic, partition) {
+      const topics = [{ name: topic, partitionIndexes: [partition] }]
+      const groups = [{ groupId: group, topics }]
+      const listed = await settled(() => newer().listConsumerGroupOffsets({ groups, requireStable: true }))
+      const found = listed[0]?.topics[0]?.partitions[0]
+      if (!found || found.committedOffset < 0n) return null
+      return { offset: Number(found.committedOffset), metadata: found.metadata ?? '' }
     },
     async deleteGroups(groups) {
       if (groups.length === 0) return
@@ -153,22 +181,22 @@ function inOrder(
   return { partition, logStartOffset, highWatermark: high, lastStableOffset }
 }
 
-/** Asks again, for a few seconds, while the answer is that metadata is not there yet. */
+/** Asks again, for a few seconds, while the answer is one that passes. */
 async function settled<T>(ask: () => Promise<T>): Promise<T> {
   const deadline = Date.now() + STALE_MS
   for (;;) {
     try {
       return await ask()
     } catch (error) {
-      if (Date.now() > deadline || !isStaleMetadata(error)) throw error
+      if (Date.now() > deadline || !isPassing(error)) throw error
       await new Promise((resolve) => setTimeout(resolve, STALE_WAIT_MS))
     }
   }
 }
 
-function isStaleMetadata(error: unknown): boolean {
+function isPassing(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { type, apiId, errors } = error as { type?: string; apiId?: string; errors?: unknown[] }
-  if (STALE_METADATA.has(type ?? '') || STALE_METADATA.has(apiId ?? '')) return true
-  return isStaleMetadata(error.cause) || (errors ?? []).some(isStaleMetadata)
+  if (PASSING.has(type ?? '') || PASSING.has(apiId ?? '')) return true
+  return isPassing(error.cause) || (errors ?? []).some(isPassing)
 }

@@ -1,4 +1,4 @@
-import type { Contract, Ingest } from '../core/contract.ts'
+import type { Contract, Ingest, OnMissing } from '../core/contract.ts'
 import { parseDuration } from '../core/duration.ts'
 import { tableName } from '../core/topics.ts'
 import { compileFormat, isTimeZone } from '../core/zoned-time.ts'
@@ -12,6 +12,7 @@ type RawIngest = {
   readonly secrets?: readonly string[]
   readonly validate?: boolean
 }
+type RawOnMissing = 'null' | 'dead-letter' | { readonly wait: string; readonly then?: 'null' | 'dead-letter' }
 export type RawContract = {
   readonly name: string
   readonly description?: string
@@ -23,12 +24,14 @@ export type RawContract = {
   readonly raw?: { readonly partitions?: number; readonly retention?: string }
   readonly refine: {
     readonly schema: string
+    readonly guarantee?: 'at-least-once' | 'exactly-once'
     readonly dedupe?: { readonly window?: string }
+    readonly breaker?: { readonly share?: number; readonly window?: number }
     readonly joins?: readonly {
       readonly stream: string
       readonly as?: string
       readonly on: string
-      readonly onMissing?: 'null' | 'dead-letter'
+      readonly onMissing?: RawOnMissing
     }[]
     readonly cleanup?: 'delete' | 'compact'
     readonly retention?: string
@@ -59,13 +62,14 @@ export function buildContract(raw: RawContract): Contract {
     raw: { partitions: raw.raw?.partitions ?? DEFAULT_PARTITIONS, retentionMs },
     refine: {
       schema: refine.schema,
-      guarantee: 'at-least-once',
+      guarantee: refine.guarantee ?? 'at-least-once',
+      breaker: { share: refine.breaker?.share ?? 0.5, window: refine.breaker?.window ?? 1000 },
       dedupeWindowMs: durationOf(refine.dedupe?.window) ?? Math.min(retentionMs, MAX_DEFAULT_WINDOW_MS),
       joins: (refine.joins ?? []).map((join) => ({
         stream: join.stream,
         as: join.as ?? join.stream,
         on: join.on,
-        onMissing: join.onMissing ?? 'null',
+        onMissing: buildOnMissing(join.onMissing ?? 'null'),
       })),
       cleanup: refine.cleanup ?? 'delete',
       retentionMs: durationOf(refine.retention) ?? retentionMs,
@@ -106,6 +110,11 @@ function buildIngest(ingest: RawIngest): Ingest {
     : { kind: 'webhook', provider: ingest.provider ?? 'github', secrets: ingest.secrets ?? [] }
 }
 
+function buildOnMissing(raw: RawOnMissing): OnMissing {
+  if (typeof raw === 'string') return raw
+  return { waitMs: durationOf(raw.wait) ?? 0, giveUp: raw.then ?? 'dead-letter' }
+}
+
 function checkIngest(ingest: RawIngest, path: YamlPath, report: ReportProblem): void {
   if (ingest.kind === 'events') {
     if (ingest.provider !== undefined) report([...path, 'provider'], '`provider` belongs to kind webhook')
@@ -144,6 +153,9 @@ function checkJoins(raw: RawContract, siblings: readonly string[], report: Repor
     const as = join.as ?? join.stream
     if (names.has(as)) report(path, `two joins are called ${as}: give each its own \`as\``)
     names.add(as)
+    if (typeof join.onMissing === 'object' && durationOf(join.onMissing.wait) === 0) {
+      report([...path, 'onMissing', 'wait'], 'wait must be longer than 0')
+    }
     if (join.stream === raw.name) report([...path, 'stream'], 'a stream cannot join itself')
     else if (!siblings.includes(join.stream)) {
       report([...path, 'stream'], `there is no stream ${join.stream} beside this one`)

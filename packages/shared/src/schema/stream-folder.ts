@@ -35,6 +35,7 @@ const RESERVED_FIELDS: readonly string[] = [
   '_partition',
   '_offset',
   '_index',
+  '_raw_offset',
   '_event_id',
   '_event_time',
   '_schema_id',

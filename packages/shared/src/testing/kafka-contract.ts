@@ -185,6 +185,7 @@ export function describeKafkaPort(name: string, open: () => Promise<KafkaUnderTe
       const producer = await kafka.producer()
       const first = await join(group, committing())
       await producer.send(topic, [record('a'), record('x', { partition: 1 })])
+      await until(async () => (await kafka.admin.committed(group, topic)).size === 2, 'the first commits')
       const second = await join(group, committing())
       await until(
         () => first.consumer.positions().size === 1 && second.consumer.positions().size === 1,
@@ -311,6 +312,15 @@ export function describeKafkaPort(name: string, open: () => Promise<KafkaUnderTe
       await send('c')
       await until(() => seen.length === 3, 'the next record')
       await follower.stop()
+    })
+
+    it('alters the settings of a topic that are named, and no other', async () => {
+      const limited = `${topic}-settings`
+      const config = { 'retention.ms': '86400000', 'max.message.bytes': '2000000' }
+      await kafka.admin.ensureTopics([{ name: limited, partitions: 1, config }])
+      expect(await kafka.admin.topicConfig(limited)).toEqual(config)
+      await kafka.admin.alterTopicConfig(limited, { 'retention.ms': '3600000', 'max.message.bytes': null })
+      expect(await kafka.admin.topicConfig(limited)).toEqual({ 'retention.ms': '3600000' })
     })
 
     it('finds offsets by time and topics by id', async () => {

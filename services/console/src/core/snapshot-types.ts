@@ -48,7 +48,10 @@ export type VersionSnapshot = {
   /** First 12 digits of the code's hash. */
   readonly code: string
   readonly refined: TopicSnapshot
+  /** Fates of lane main, outputs of all lanes. */
   readonly enricher: EdgeSnapshot
+  /** Parked records that have no fate yet; null before anything is announced. */
+  readonly waiting: number | null
   readonly silver: EdgeSnapshot
   readonly landing: EdgeSnapshot
   /** The replay that fills a candidate. */

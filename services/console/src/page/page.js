@@ -97,7 +97,7 @@ function bookRows(snapshot) {
         key: `${s.stream}/${v.version}`,
         cells: [
           { text: `${s.stream} v${v.version}` }, v.version === s.live ? number(of(s.bronze.counts, 'ok')) : BLANK, number(of(fates, 'ok')), number(of(fates, 'duplicate')),
-          number(of(fates, 'drop')), number(of(fates, 'deadLetter')), number(outputs), number(of(silver, 'outputs')), number(of(landing, 'outputs')),
+          number(of(fates, 'drop')), number(of(fates, 'deadLetter')), number(v.waiting), number(outputs), number(of(silver, 'outputs')), number(of(landing, 'outputs')),
           number(sum([of(silver, 'redelivered'), of(landing, 'redelivered')])), number(sum([of(s.bronze.counts, 'hole'), of(silver, 'hole'), of(landing, 'hole')])),
           verdict,
         ],

@@ -16,6 +16,8 @@ import type { JoinedRow } from '../core/joins.ts'
 export type JoinTable = {
   find(key: string): JoinedRow | null
   size(): number
+  /** Calls back for every row that arrives from now on, after it can be found. The returned function ends it. */
+  onRow(listener: (key: string) => void): () => void
 }
 
 export type JoinTables = {
@@ -85,6 +87,7 @@ async function openTable(
 ): Promise<{ table: JoinTable; stop: () => Promise<void> }> {
   const rows = new Map<string, Row>()
   const highest: HighestSrc = {}
+  const listeners = new Set<(key: string) => void>()
 
   async function take(batch: RecordBatch): Promise<void> {
     await codec.prepare(schemaIds(batch))
@@ -96,6 +99,7 @@ async function openTable(
       if (record.value === null) rows.delete(key)
       // A copy: the record's bytes are a view into a whole fetch, which would stay in memory with it.
       else rows.set(key, { src: formatMeshSrc(src), bytes: Uint8Array.from(record.value), decoded: null })
+      for (const listener of listeners) listener(key)
     }
     positions[batch.partition] = batch.nextOffset
   }
@@ -116,7 +120,11 @@ async function openTable(
 
   const follower = await kafka.follow(topic, { from: 'start', onBatch: take, onFatal })
   await follower.caughtUp
-  return { table: { find, size: () => rows.size }, stop: () => follower.stop() }
+  function onRow(listener: (key: string) => void): () => void {
+    listeners.add(listener)
+    return () => void listeners.delete(listener)
+  }
+  return { table: { find, size: () => rows.size, onRow }, stop: () => follower.stop() }
 }
 
 const EMPTY = new Uint8Array(0)

@@ -32,6 +32,8 @@ export type Fate =
   | { readonly kind: 'duplicate' }
   | { readonly kind: 'drop' }
   | { readonly kind: 'deadLetter'; readonly problem: Problem }
+  /** It waits, or follows one that waits; its outputs come in lane `parked`. */
+  | { readonly kind: 'parked' }
 
 export type Decidable = {
   readonly source: Source
@@ -52,8 +54,10 @@ export function settledFate({ published, arrival, duplicate }: Decidable): Fate 
   return duplicate ? { kind: 'duplicate' } : null
 }
 
-/** The fate by joins and user code. Never throws for what an event or refine.ts does. */
-export function refinedFate(input: Decidable, joined: Joined): Fate {
+export type RefinedFate = Exclude<Fate, { kind: 'published' | 'duplicate' | 'parked' }>
+
+/** The fate by joins and user code. Never throws for what an event or refine.ts does. `joined` waits for nothing. */
+export function refinedFate(input: Decidable, joined: Joined): RefinedFate {
   const fate = emittable(input, joined)
   if (fate.kind !== 'ok' || fate.records.length === 0) return fate
   if (input.passed) {
@@ -72,7 +76,7 @@ export function refinedFate(input: Decidable, joined: Joined): Fate {
   )
 }
 
-function emittable({ source, arrival, code }: Decidable, joined: Joined): Fate {
+function emittable({ source, arrival, code }: Decidable, joined: Joined): RefinedFate {
   switch (arrival.kind) {
     case 'poison':
       return dead(arrival.problem)
@@ -105,7 +109,7 @@ type Live = Exclude<Arrival, { kind: 'poison' }>
 function okFate(
   values: readonly OutputValue[],
   from: { source: Source; arrival: Live; code: RefineCode; joined: Joined },
-): Fate {
+): RefinedFate {
   const { records, hash } = refinedRecords(values, {
     source: from.source,
     eventId: from.arrival.eventId,
@@ -126,7 +130,13 @@ function outcomeOf(
     return { kind: 'ok', outputs: [{ record: arrival.event as Record<string, unknown> }] }
   }
   try {
-    const outcome: unknown = code.refine(arrival.event, { record: refineRecord(source, arrival), joins: joined.rows })
+    const outcome: unknown = code.refine(arrival.event, {
+      joins: joined.rows,
+      // Most code never asks: what it costs to make is then saved for every event.
+      get record() {
+        return refineRecord(source, arrival)
+      },
+    })
     if (typeof outcome !== 'object' || outcome === null || outcome instanceof Promise) return invalid(outcome)
     return outcome as Outcome<Record<string, unknown>>
   } catch (error) {
@@ -183,4 +193,4 @@ function refineRecord({ at, record }: Source, arrival: Live): RefineRecord {
   }
 }
 
-const dead = (problem: Problem): Fate => ({ kind: 'deadLetter', problem })
+const dead = (problem: Problem): RefinedFate => ({ kind: 'deadLetter', problem })

@@ -37,7 +37,7 @@ export type World = {
 
 export async function createWorld(jobs: JobDefinition[]): Promise<World> {
   const clock = createManualClock()
-  const kafka = createMemoryKafka(() => clock.now())
+  const kafka = createMemoryKafka({ now: () => clock.now() })
   await kafka.admin.ensureTopics(meshTopics())
   const producer: Producer = await kafka.producer()
   const engine = createFakeEngine()

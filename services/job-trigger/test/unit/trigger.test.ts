@@ -192,6 +192,8 @@ test('two instances: one works, the other takes over where it stopped, and no ve
 
 test('a replaced member that writes all the same is found out, and ends', async () => {
   const { world } = await started()
+  await world.commits(commit(5))
+  await world.until(() => world.engine.done.length === 1)
   const producer = await world.kafka.producer()
   await producer.send('mesh.runs', [{ partition: 0, key: null, value: null, headers: [] }])
   await world.commits(commit(10))
