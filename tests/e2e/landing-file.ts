@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { versionTable } from '@mesh/shared/core/topics'
 import { columnsOf } from '@mesh/shared/schema/columns'
+import { waitFor } from '../../packages/cli/src/wait-for.ts'
 import type { RowRange, StreamInput } from '../../services/job-trigger/src/core/run-input.ts'
 import { createTable, SYSTEM_TABLES, viewDefinition } from '../../services/warehouse-sink/src/adapters/duckdb-sql.ts'
 import { landingTable } from '../../services/warehouse-sink/src/core/landing-table.ts'
@@ -92,7 +93,14 @@ export async function withFile<T>(
   file: string,
   work: (run: (sql: string) => Promise<unknown>) => Promise<T>,
 ): Promise<T> {
-  const instance = await DuckDBInstance.create(file)
+  const instance = await waitFor(
+    () =>
+      DuckDBInstance.create(file).catch((error: unknown) => {
+        if (String(error).includes('Could not set lock')) return null
+        throw error
+      }),
+    { what: `${file} to be free`, timeoutMs: 60_000, everyMs: 20 },
+  )
   const connection = await instance.connect()
   try {
     return await work((sql) => connection.run(sql))
