@@ -5,6 +5,7 @@ import { findCommand, type OptionValue, type ParsedArguments, parseCommandLine }
 import type { Command, CommandContext } from './command.ts'
 import { down } from './commands/down.ts'
 import { post } from './commands/post.ts'
+import { privacy } from './commands/privacy.ts'
 import { replay } from './commands/replay.ts'
 import { sql } from './commands/sql.ts'
 import { start } from './commands/start.ts'
@@ -18,7 +19,7 @@ import type { Environment } from './stack/process.ts'
 import { renderHelp, renderOverview } from './usage.ts'
 
 /** In the order of `mesh --help`. */
-const COMMANDS: readonly Command[] = [start, up, down, status, streams, post, tail, sql, verify, replay]
+const COMMANDS: readonly Command[] = [start, up, down, status, streams, post, tail, sql, verify, replay, privacy]
 
 process.exitCode = await main(process.argv.slice(2), process.env)
 

@@ -3,6 +3,7 @@ import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
+import { createSecretReader } from '@mesh/shared/runtime/secrets'
 import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
@@ -22,18 +23,29 @@ await runService({
     const store = openObjectStore(lakeLocation(config))
     const codec = createAvroCodec(createSchemaRegistry({ url: config.registryUrl }))
     const producer = await kafka.producer()
+    const events = createEnricherTelemetry(telemetry, logger)
     const publisher = createCommitPublisher(producer)
     const enricher = createEnricher({
       kafka,
       producer,
       publish: (event) => publisher.publish(event),
-      codes: createCodeLoader({ store, codec, cacheDir: join(config.stateDir, 'bundles') }),
+      codes: createCodeLoader({
+        store,
+        codec,
+        cacheDir: join(config.stateDir, 'bundles'),
+        privacy: {
+          readSecret: createSecretReader(process.env),
+          holdMs: config.erasureNoticeMs,
+          maxSubjects: config.maxSubjects,
+          onErased: (stream) => events.erased(stream),
+        },
+      }),
       tables: createJoinTables({ kafka, codec, onFatal: fatal }),
       limits: config,
       openKeyed: (id) => openKeyedState(join(config.stateDir, 'keyed'), id),
       pace: { commitIntervalMs: config.commitIntervalMs, tickMs: 100, now: () => performance.now() },
       wallClock: () => new Date().toISOString(),
-      telemetry: createEnricherTelemetry(telemetry, logger),
+      telemetry: events,
       logger,
       onFatal: fatal,
     })

@@ -13,7 +13,7 @@ import {
   refinedCommitEvent,
 } from './core/books.ts'
 import { deadLetterRecord } from './core/dead-letter.ts'
-import { type Decidable, type Fate, type RefineCode, refinedFate, settledFate } from './core/decide.ts'
+import { type Decidable, type Fate, protectedFate, type RefineCode, settledFate } from './core/decide.ts'
 import type { DedupeStore } from './core/dedupe.ts'
 import { createEmitPlan } from './core/emit-plan.ts'
 import type { PublishedFates } from './core/fates.ts'
@@ -86,7 +86,8 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
         continue
       }
       books.sourceNext = offset + 1
-      const fate = decideNext(source)
+      const deciding = decideNext(source)
+      const fate = deciding instanceof Promise ? await deciding : deciding
       bookFate(books, fate)
       if (fate.kind === 'ok' && fate.records.length > 0) {
         const chunk = outputs.add(fate.records)
@@ -106,7 +107,7 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
     telemetry.decided(id, before, books.counts)
   }
 
-  function decideNext(source: Source): Fate {
+  function decideNext(source: Source): Fate | Promise<Fate> {
     const { offset } = source.at
     const code = context.codeAt(id.partition, offset)
     dedupe.advance(source.record.timestamp)
@@ -122,11 +123,14 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
       passed: fates.passed(offset),
       maxOutputBytes: limits.maxOutputBytes,
     }
-    const fate = settledFate(input) ?? refinedFate(input, join(input))
-    if (arrival.kind !== 'poison' && (fate.kind === 'ok' || fate.kind === 'published')) {
-      bookEventTime(books, arrival.eventTimeMs)
+    const booked = (fate: Fate): Fate => {
+      if (arrival.kind !== 'poison' && (fate.kind === 'ok' || fate.kind === 'published')) {
+        bookEventTime(books, arrival.eventTimeMs)
+      }
+      return fate
     }
-    return fate
+    const fate = settledFate(input) ?? protectedFate(input, join(input))
+    return fate instanceof Promise ? fate.then(booked) : booked(fate)
   }
 
   /** A change is held against its key's history, without a time window; any other event against the ids of the window. */

@@ -10,6 +10,8 @@ export type EnricherTelemetry = {
   decided(id: BookId, before: Counts, after: Counts): void
   deadLettered(id: BookId, problem: Problem): void
   checkpoint(id: BookId, dedupeIds: number): void
+  /** A value was left out because its subject is erased. */
+  erased(stream: string): void
   /** A partition's state was rebuilt and it begins to flow. */
   restored(id: BookId, restored: { readonly ms: number; readonly dedupeIds: number }): void
 }
@@ -21,6 +23,9 @@ export function createEnricherTelemetry({ meter }: Telemetry, logger: Logger): E
   const outputs = meter.createCounter('mesh_enricher_outputs_total', { description: 'Refined records booked.' })
   const deadLetters = meter.createCounter('mesh_enricher_dead_letters_total', {
     description: 'Dead letters by code; codes of refine.ts count as "refine".',
+  })
+  const erased = meter.createCounter('mesh_enricher_erased_values_total', {
+    description: 'Values left out because their subject is erased.',
   })
   const ids = meter.createGauge('mesh_enricher_dedupe_ids', { description: 'Event ids held for the dedupe window.' })
   const seconds = meter.createHistogram('mesh_enricher_restore_seconds', {
@@ -36,6 +41,7 @@ export function createEnricherTelemetry({ meter }: Telemetry, logger: Logger): E
     deadLettered({ stream, version }, problem) {
       deadLetters.add(1, { stream, version, code: problem.own ? problem.code : 'refine' })
     },
+    erased: (stream) => erased.add(1, { stream }),
     checkpoint: ({ stream, version, partition }, size) => ids.record(size, { stream, version, partition }),
     restored({ stream, version, partition }, { ms, dedupeIds }) {
       seconds.record(ms / 1000, { stream, version })

@@ -4,7 +4,7 @@ import { findVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { vi } from 'vitest'
-import { createCodeLoader } from '../src/adapters/code-loader.ts'
+import { type CodeLoader, createCodeLoader, type PrivacyDeps } from '../src/adapters/code-loader.ts'
 import { createJoinTables } from '../src/adapters/join-tables.ts'
 import { openKeyedState } from '../src/adapters/keyed-stores.ts'
 import { createRunner, type RunnerDeps } from '../src/runner.ts'
@@ -15,7 +15,17 @@ export const SILENT_TELEMETRY: EnricherTelemetry = {
   decided: () => {},
   deadLettered: () => {},
   checkpoint: () => {},
+  erased: () => {},
   restored: () => {},
+}
+
+/** The secret that every stream of a test finds under any reference. */
+export const TEST_SECRET = 'a secret of at least thirty-two characters'
+
+export function codesOf(world: World, privacy: Partial<PrivacyDeps> = {}): CodeLoader {
+  const { store, codec, cacheDir } = world
+  const plain = { readSecret: async () => TEST_SECRET, holdMs: 1000, maxSubjects: 1000, onErased: () => {} }
+  return createCodeLoader({ store, codec, cacheDir, privacy: { ...plain, ...privacy } })
 }
 
 export type ProcessOptions = {
@@ -39,7 +49,7 @@ export async function processDeps(
     kafka,
     producer,
     publish: (event) => publisher.publish(event),
-    codes: createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir }),
+    codes: codesOf(world),
     tables: createJoinTables({ kafka, codec: world.codec, onFatal }),
     limits: { maxChunkBytes: options.maxChunkBytes ?? 700_000, maxOutputBytes: 100_000 },
     openKeyed: (id) => openKeyedState(join(world.cacheDir, 'keyed'), id),

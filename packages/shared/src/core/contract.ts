@@ -33,6 +33,21 @@ export type JoinRule = {
   readonly onMissing: 'null' | 'dead-letter'
 }
 
+/** A field of the refined record that leaves the enricher only protected. */
+export type PrivacyRule = {
+  /** JSON Pointer into the refined record: a text or bytes. */
+  readonly at: string
+  /** hash: HMAC under the contract's key. token, encrypt: under a key of the subject's own. */
+  readonly as: 'hash' | 'token' | 'encrypt'
+  /** JSON Pointer into the refined record, as refine.ts gave it: whose value it is. Null for a hash. */
+  readonly subject: string | null
+}
+export type Privacy = {
+  /** Reference of the secret that all keys hang on. */
+  readonly key: string
+  readonly fields: readonly PrivacyRule[]
+}
+
 export type Contract = {
   readonly name: string
   readonly description: string
@@ -54,6 +69,8 @@ export type Contract = {
     readonly cleanup: 'delete' | 'compact'
     readonly retentionMs: number
   }
+  /** Absent: the refined record leaves as it is. */
+  readonly privacy?: Privacy
   readonly lake: { readonly bronze: { readonly format: 'parquet' }; readonly silver: { readonly format: 'parquet' } }
   readonly warehouse: { readonly table: string; readonly mode: 'append' | 'upsert' }
 }

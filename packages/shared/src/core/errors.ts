@@ -133,6 +133,22 @@ export const ERRORS = {
     status: 422,
     hint: 'A truncate is not spread to its keys: rebuild the stream with a snapshot and `mesh replay`, or handle op t in refine.ts.',
   },
+  MESH_PRIVACY_SUBJECT: {
+    status: 422,
+    hint: 'The record says of a protected field not whose it is: let refine.ts fill the field that `subject` points to.',
+  },
+  MESH_PRIVACY_KEY: {
+    status: 500,
+    hint: 'Use the secret that `privacy.key` named when the value was written; it stands for every key of the stream.',
+  },
+  MESH_PRIVACY_ERASED: {
+    status: 410,
+    hint: 'The subject was erased: its key is destroyed and nothing can reveal the value.',
+  },
+  MESH_PRIVACY_NOT_SEALED: {
+    status: 422,
+    hint: 'Give a value as it stands in the refined topic or a table: mesh-enc.1.…',
+  },
   MESH_JOIN_MISSING: { status: 422, hint: 'The joined table has no row for the key.' },
   MESH_LAKE_CHAIN_BROKEN: {
     status: 500,

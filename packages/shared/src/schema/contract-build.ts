@@ -1,4 +1,4 @@
-import type { Contract } from '../core/contract.ts'
+import type { Contract, Privacy, PrivacyRule } from '../core/contract.ts'
 import { parseDuration } from '../core/duration.ts'
 import { tableName } from '../core/topics.ts'
 import { compileFormat, isTimeZone } from '../core/zoned-time.ts'
@@ -26,6 +26,10 @@ export type RawContract = {
     }[]
     readonly cleanup?: 'delete' | 'compact'
     readonly retention?: string
+  }
+  readonly privacy?: {
+    readonly key: string
+    readonly fields: readonly { readonly at: string; readonly as: PrivacyRule['as']; readonly subject?: string }[]
   }
   readonly warehouse?: { readonly table?: string; readonly mode?: 'append' | 'upsert' }
 }
@@ -64,6 +68,7 @@ export function buildContract(raw: RawContract): Contract {
       cleanup: refine.cleanup ?? 'delete',
       retentionMs: durationOf(refine.retention) ?? retentionMs,
     },
+    ...(raw.privacy ? { privacy: buildPrivacy(raw.privacy) } : {}),
     lake: { bronze: { format: 'parquet' }, silver: { format: 'parquet' } },
     warehouse: { table: warehouse?.table ?? tableName(raw.name), mode: warehouse?.mode ?? 'append' },
   }
@@ -90,6 +95,10 @@ export function checkContract(
   if (raw.refine.cleanup === 'compact' && raw.refine.retention !== undefined) {
     report(['refine', 'retention'], 'a compacted topic has no retention: remove one of the two')
   }
+}
+
+function buildPrivacy({ key, fields }: NonNullable<RawContract['privacy']>): Privacy {
+  return { key, fields: fields.map(({ at, as, subject }) => ({ at, as, subject: subject ?? null })) }
 }
 
 function checkEventTime({ eventTime }: RawContract, report: ReportProblem): void {

@@ -1,8 +1,10 @@
 import type { Outcome, Output, Refine, RefineRecord } from '@mesh/client/refine'
 import type { HashSum } from '@mesh/shared/core/books'
 import type { Contract } from '@mesh/shared/core/contract'
+import { isMeshError } from '@mesh/shared/core/errors'
 import { formatInstant } from '@mesh/shared/core/instant'
 import { bytesText, type RecordHeader, type RecordToSend } from '@mesh/shared/core/record'
+import { SubjectKeysMissing } from '@mesh/shared/privacy/protect'
 import type { Arrival, Source } from './arrival.ts'
 import { changeOutcome } from './change-outcome.ts'
 import { totalBytes } from './emit-plan.ts'
@@ -20,8 +22,10 @@ export type RefineCode = {
   readonly contract: Contract
   /** Null: the event itself must match refined.avsc. */
   readonly refine: Refine | null
-  /** Confluent-framed Avro of a record. Throws when it does not match the schema. */
+  /** Confluent-framed Avro of a record, its private fields protected. Throws when it does not match the schema; SubjectKeysMissing. */
   readonly encode: (record: unknown) => Uint8Array
+  /** Fetches what `encode` found missing; absent where nothing is protected. */
+  readonly fetchSubjects?: (subjects: readonly string[]) => Promise<void>
 }
 
 /** What becomes of a raw record. Every record has exactly one. */
@@ -53,7 +57,7 @@ export function settledFate({ published, arrival, duplicate }: Decidable): Fate 
   return duplicate ? { kind: 'duplicate' } : null
 }
 
-/** The fate by joins and user code. Never throws for what an event or refine.ts does. */
+/** The fate by joins and user code. Never throws for what an event or refine.ts does. @throws SubjectKeysMissing: fetch and ask again */
 export function refinedFate(input: Decidable, joined: Joined): Fate {
   const fate = emittable(input, joined)
   if (fate.kind !== 'ok' || fate.records.length === 0) return fate
@@ -71,6 +75,17 @@ export function refinedFate(input: Decidable, joined: Joined): Fate {
       `the outputs of one event take ${bytes} bytes and must fit one batch`,
     ),
   )
+}
+
+/** `refinedFate` with the keys of every subject that the outputs name: at once where they are known, else once they are fetched. */
+export function protectedFate(input: Decidable, joined: Joined): Fate | Promise<Fate> {
+  try {
+    return refinedFate(input, joined)
+  } catch (error) {
+    const fetchSubjects = input.code.fetchSubjects
+    if (!(error instanceof SubjectKeysMissing) || !fetchSubjects) throw error
+    return fetchSubjects(error.subjects).then(() => protectedFate(input, joined))
+  }
 }
 
 function emittable({ source, arrival, code }: Decidable, joined: Joined): Fate {
@@ -148,8 +163,10 @@ function encodeOutputs(outputs: readonly Output<Record<string, unknown>>[], code
     try {
       values.push({ subKey, value: code.encode(output.record) })
     } catch (error) {
-      // Encoding touches nothing but the record, so whatever it throws is the record's fault.
-      return problemOf('encode', 'MESH_REFINE_INVALID', error)
+      if (error instanceof SubjectKeysMissing) throw error
+      // Encoding touches nothing but the record, so whatever else it throws is the record's fault.
+      const ownCode = isMeshError(error) && error.code === 'MESH_PRIVACY_SUBJECT'
+      return problemOf('encode', ownCode ? error.code : 'MESH_REFINE_INVALID', error)
     }
   }
   return values

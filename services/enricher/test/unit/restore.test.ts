@@ -3,7 +3,6 @@ import type { RecordBatch } from '@mesh/shared/core/record'
 import type { ReplayedHistory, StreamVersions } from '@mesh/shared/core/versions'
 import type { Producer } from '@mesh/shared/kafka/port'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createCodeLoader } from '../../src/adapters/code-loader.ts'
 import type { Source } from '../../src/core/arrival.ts'
 import { readBooks } from '../../src/core/books.ts'
 import type { RefineCode } from '../../src/core/decide.ts'
@@ -12,7 +11,7 @@ import { createPartitionWorker, type PartitionWorker } from '../../src/partition
 import { restorePartition } from '../../src/restore.ts'
 import { recompute } from '../oracle.ts'
 import { orderBooks, ordersLog, srcOf } from '../orders.ts'
-import { SILENT_TELEMETRY } from '../process.ts'
+import { codesOf, SILENT_TELEMETRY } from '../process.ts'
 import { candidateOf, emitReplay, withRestarts } from '../replay.ts'
 import { seeded } from '../seeded.ts'
 import { createWorld, type Log, type Posted, type World } from '../world.ts'
@@ -33,7 +32,7 @@ async function apply(windowMs = 3_600_000): Promise<void> {
     refine: { ...c.refine, joins: [], dedupeWindowMs: windowMs },
   })
   state = await world.apply('orders', { contract })
-  const loader = createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir })
+  const loader = codesOf(world)
   code = await loader.load(state.versions[0]!.bundles[0]!)
 }
 
