@@ -43,6 +43,28 @@ const OWN_CONFIG = {
     max: 10_000_000,
     doc: 'Data keys of subjects held in memory per stream with privacy rules, about 200 bytes each.',
   },
+  dedupeSegmentIds: {
+    env: 'MESH_ENRICHER_DEDUPE_SEGMENT_IDS',
+    kind: 'integer',
+    default: 200_000,
+    min: 16,
+    max: 500_000,
+    doc: 'Event ids of a partition held in memory before they go to disk; a restart reads so many records again.',
+  },
+  dedupeMemoryBytes: {
+    env: 'MESH_ENRICHER_DEDUPE_MEMORY',
+    kind: 'integer',
+    default: 268_435_456,
+    min: 1_048_576,
+    doc: 'Bytes of memory for the event ids of all dedupe windows; what has no room is looked up on disk.',
+  },
+  tableMemoryBytes: {
+    env: 'MESH_ENRICHER_TABLE_MEMORY',
+    kind: 'integer',
+    default: 134_217_728,
+    min: 1_048_576,
+    doc: 'Bytes of memory for decoded rows of all joined tables; each table adds 8 MB of its file.',
+  },
 } as const
 
 export const CONFIG: typeof COMMON_CONFIG &

@@ -8,9 +8,12 @@ import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { createCodeLoader } from './adapters/code-loader.ts'
+import { createDedupeFolder } from './adapters/dedupe-folder.ts'
 import { createJoinTables } from './adapters/join-tables.ts'
 import { openKeyedState } from './adapters/keyed-stores.ts'
+import { createTableFolder } from './adapters/table-folder.ts'
 import { CONFIG, ENV_PREFIX } from './config.ts'
+import { createMemoryBudget } from './core/memory-budget.ts'
 import { createEnricher } from './service.ts'
 import { createEnricherTelemetry } from './telemetry.ts'
 
@@ -23,8 +26,24 @@ await runService({
     const store = openObjectStore(lakeLocation(config))
     const codec = createAvroCodec(createSchemaRegistry({ url: config.registryUrl }))
     const producer = await kafka.producer()
-    const events = createEnricherTelemetry(telemetry, logger)
     const publisher = createCommitPublisher(producer)
+    const dedupeBudget = createMemoryBudget(config.dedupeMemoryBytes)
+    const dedupes = createDedupeFolder({
+      dir: join(config.stateDir, 'dedupe'),
+      segmentIds: config.dedupeSegmentIds,
+      budget: dedupeBudget,
+    })
+    const tableFiles = createTableFolder(join(config.stateDir, 'tables'))
+    const rowBudget = createMemoryBudget(config.tableMemoryBytes)
+    const tables = createJoinTables({
+      kafka,
+      codec,
+      openStore: tableFiles.open,
+      budget: rowBudget,
+      wallClockMs: Date.now,
+      onFatal: fatal,
+    })
+    const events = createEnricherTelemetry(telemetry, logger, { dedupeBudget, rowBudget, tables })
     const enricher = createEnricher({
       kafka,
       producer,
@@ -40,7 +59,12 @@ await runService({
           onErased: (stream) => events.erased(stream),
         },
       }),
-      tables: createJoinTables({ kafka, codec, onFatal: fatal }),
+      tables,
+      openDedupe: dedupes.open,
+      retain(versions) {
+        dedupes.retain(versions)
+        tableFiles.retain(versions)
+      },
       limits: config,
       openKeyed: (id) => openKeyedState(join(config.stateDir, 'keyed'), id),
       pace: { commitIntervalMs: config.commitIntervalMs, tickMs: 100, now: () => performance.now() },

@@ -1,4 +1,5 @@
 import type { CommitEvent } from '@mesh/shared/core/books'
+import type { JoinRule } from '@mesh/shared/core/contract'
 import { MeshError } from '@mesh/shared/core/errors'
 import type { RecordToSend } from '@mesh/shared/core/record'
 import type { Producer, Progress } from '@mesh/shared/kafka/port'
@@ -29,8 +30,8 @@ export type WorkerContext = {
   readonly topics: { readonly raw: string; readonly refined: string; readonly deadLetter: string }
   readonly group: string
   readonly codeAt: (partition: number, offset: number) => RefineCode
-  /** The row of a joined stream's table. */
-  readonly findRow: (stream: string, key: string) => JoinedRow | null
+  /** The row that a rule joins to an event of this time. */
+  readonly findRow: (rule: JoinRule, key: string, eventTimeMs: number) => JoinedRow | null
   readonly producer: Pick<Producer, 'send'>
   readonly publish: (event: CommitEvent) => Promise<void>
   readonly limits: EmitLimits
@@ -38,6 +39,9 @@ export type WorkerContext = {
   readonly wallClock: () => string
   readonly telemetry: EnricherTelemetry
 }
+
+/** `age`: ms since the record that a duplicate repeats; null where there is no window. */
+type Arrived = { readonly arrival: Arrival; readonly duplicate: boolean; readonly age: number | null }
 
 /** State of one raw partition as restored; the worker owns it from here on. */
 export type PartitionState = {
@@ -111,7 +115,7 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
     const { offset } = source.at
     const code = context.codeAt(id.partition, offset)
     dedupe.advance(source.record.timestamp)
-    const { arrival, duplicate } = arrive(source, code)
+    const { arrival, duplicate, age } = arrive(source, code)
     books.codeHash = code.codeHash
     books.contractHash = code.contractHash
     const input: Decidable = {
@@ -124,6 +128,7 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
       maxOutputBytes: limits.maxOutputBytes,
     }
     const booked = (fate: Fate): Fate => {
+      if (fate.kind === 'duplicate' && age !== null) telemetry.duplicate(id, age)
       if (arrival.kind !== 'poison' && (fate.kind === 'ok' || fate.kind === 'published')) {
         bookEventTime(books, arrival.eventTimeMs)
       }
@@ -134,25 +139,24 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
   }
 
   /** A change is held against its key's history, without a time window; any other event against the ids of the window. */
-  function arrive(source: Source, { contract }: RefineCode): { arrival: Arrival; duplicate: boolean } {
+  function arrive(source: Source, { contract }: RefineCode): Arrived {
     if (isChangeStream(contract)) {
       const { arrival, superseded } = readChange(source, contract, keyed)
-      return { arrival, duplicate: superseded }
+      return { arrival, duplicate: superseded, age: null }
     }
     const arrival = readArrival(source, contract)
-    const duplicate = arrival.kind !== 'poison' && dedupe.note(arrival.eventId, contract.refine.dedupeWindowMs)
-    return { arrival, duplicate }
+    const age = arrival.kind === 'poison' ? null : dedupe.note(arrival.eventId, contract.refine.dedupeWindowMs)
+    return { arrival, duplicate: age !== null, age }
   }
 
   function join({ source, arrival, code }: Decidable): Joined {
     const bytes = source.record.value
     if (bytes === null || (arrival.kind !== 'event' && arrival.kind !== 'change')) return NO_JOINS
     const rules = joinRulesOf(arrival, code.contract.refine.joins)
-    const found = rules.map((rule) => {
-      const key = joinKey(rule, arrival.event, bytes)
-      return key === null ? null : context.findRow(rule.stream, key)
-    })
-    return joinRows(rules, found)
+    const keys = rules.map((rule) => joinKey(rule, arrival.event, bytes))
+    const at = arrival.eventTimeMs
+    const found = rules.map((rule, i) => (keys[i] == null ? null : context.findRow(rule, keys[i], at)))
+    return joinRows(rules, found, keys)
   }
 
   /** One chunk at a time: were a later one written and an earlier one lost, order would be gone for good. */
@@ -174,7 +178,8 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
     checkpoint(nextOffset) {
       books.rawTime = dedupe.rawTime()
       keyed.seal(books.sourceNext)
-      telemetry.checkpoint(id, dedupe.size())
+      dedupe.cut(books.sourceNext)
+      telemetry.checkpoint(id, { dedupeIds: dedupe.size(), dedupeBytes: dedupe.diskBytes() })
       announcement = refinedCommitEvent(id, books, context.wallClock())
       const metadata = booksMetadata(books)
       closeStep(books)
@@ -185,6 +190,7 @@ export function createPartitionWorker(state: PartitionState, context: WorkerCont
       if (announcement === null) return
       const event = announcement
       announcement = null
+      dedupe.committed(event.nextOffset)
       await context.publish(event)
     },
     async republish() {

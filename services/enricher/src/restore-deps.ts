@@ -3,14 +3,17 @@ import type { ReplayedHistory } from '@mesh/shared/core/versions'
 import type { KafkaPort, PartitionOffsets } from '@mesh/shared/kafka/port'
 import type { BookId } from './core/books.ts'
 import type { RefineCode } from './core/decide.ts'
+import type { DedupeStore } from './core/dedupe.ts'
+import type { DedupeScope } from './core/dedupe-scope.ts'
 import type { KeyedState } from './core/keyed-state.ts'
 
 export type RestoreDeps = {
   readonly kafka: Pick<KafkaPort, 'admin' | 'readRanges'>
   readonly topics: { readonly raw: string; readonly refined: string }
   readonly codeAt: (partition: number, offset: number) => RefineCode
-  /** The longest dedupe window of the version's bundles. */
-  readonly retainMs: number
+  readonly scope: DedupeScope
+  /** The dedupe store of a partition, with what an earlier process left in it. */
+  readonly openDedupe: (scope: DedupeScope) => DedupeStore
   /** Opens what is kept of a change stream's keys; null for any other stream. */
   readonly openKeyed: ((id: BookId) => KeyedState) | null
   /** The history that the version was given, while its topic exists. */

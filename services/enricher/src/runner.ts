@@ -1,15 +1,19 @@
+import type { JoinRule } from '@mesh/shared/core/contract'
 import { MeshError } from '@mesh/shared/core/errors'
 import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic } from '@mesh/shared/core/topics'
 import { bundleAt, type ReplayedHistory, type StreamVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import type { AssignedPartition, Assignment, GroupConsumer, KafkaPort } from '@mesh/shared/kafka/port'
 import type { Service } from '@mesh/shared/runtime/service'
 import type { CodeLoader } from './adapters/code-loader.ts'
-import type { JoinTable, JoinTables } from './adapters/join-tables.ts'
+import type { JoinTable, JoinTables, TableId } from './adapters/join-tables.ts'
 import { createRangeReader } from './adapters/range-reader.ts'
 import type { BookId } from './core/books.ts'
 import type { RefineCode } from './core/decide.ts'
+import type { DedupeStore } from './core/dedupe.ts'
+import { type DedupeScope, dedupeScope } from './core/dedupe-scope.ts'
+import type { JoinedRow } from './core/joins.ts'
 import type { KeyedState } from './core/keyed-state.ts'
-import { dedupeWindowOf, isChangeStream } from './core/read-change.ts'
+import { isChangeStream } from './core/read-change.ts'
 import {
   createRawHandler,
   createReplayHandler,
@@ -25,6 +29,7 @@ export type RunnerDeps = Pick<WorkerContext, 'producer' | 'publish' | 'limits' |
   readonly kafka: KafkaPort
   readonly codes: CodeLoader
   readonly tables: JoinTables
+  readonly openDedupe: (scope: DedupeScope) => DedupeStore
   readonly pace: HandlerPace
   /** Where the histories of a change stream's keys are kept. */
   readonly openKeyed: (id: BookId) => KeyedState
@@ -52,6 +57,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   const tables = new Map<string, JoinTable>()
   const finished = new Map<number, PartitionWorker>()
   const keyed = new Map<number, KeyedState>()
+  const dedupes = new Map<number, DedupeStore>()
   let replay: ReplayedHistory | null = null
   let reading: ReplayedHistory | null = null
   let consumer: GroupConsumer
@@ -62,8 +68,24 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     return codes.get(bundleAt(version, partition, offset).hash)!
   }
 
-  function findRow(stream: string, key: string) {
-    return tables.get(stream)!.find(key)
+  function findRow(rule: JoinRule, key: string, atMs: number): JoinedRow | null {
+    const table = tables.get(tableName(rule))!
+    if (rule.asOf === undefined) return table.find(key)
+    const { row, beyond } = table.findAsOf(key, atMs)
+    if (beyond) deps.telemetry.beyondHistory(state.stream, version.version, rule.as)
+    return row
+  }
+
+  /** The tables that the version's bundles join, once each. */
+  function tableIds(): Map<string, TableId> {
+    const ids = new Map<string, TableId>()
+    for (const { contract } of codes.values()) {
+      for (const rule of contract.refine.joins) {
+        const id = { stream: rule.stream, version: joined.get(rule.stream)!, historyMs: rule.asOf?.historyMs ?? null }
+        ids.set(tableName(rule), id)
+      }
+    }
+    return ids
   }
 
   async function start(): Promise<void> {
@@ -72,7 +94,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     replay = await existing(version.replay)
     reading = replay === null || (await allOnRaw()) ? null : replay
     try {
-      for (const [stream, live] of joined) tables.set(stream, await deps.tables.acquire(stream, live))
+      for (const [name, id] of tableIds()) tables.set(name, await deps.tables.acquire(id))
       consumer = kafka.consumer({
         groupId: group,
         topics: reading === null ? [topics.raw] : [reading.topic, topics.raw],
@@ -161,11 +183,19 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     from: { metadata: string | null; start: number; atLeast?: number; replayedTo: number | null },
   ): Promise<PartitionWorker> {
     const id = { stream: state.stream, version: version.version, rawTopicId: state.rawTopicId, partition }
-    const retainMs = Math.max(0, ...[...codes.values()].map((code) => dedupeWindowOf(code.contract)))
+    const scope = dedupeScope(id, version, (binding) => codes.get(binding.hash)!.contract)
     const began = pace.now()
     const changes = [...codes.values()].some((code) => isChangeStream(code.contract))
-    const openKeyed = changes ? openOnce : null
-    const restoring = { kafka: { admin: kafka.admin, readRanges }, topics, codeAt, retainMs, openKeyed, replay }
+    const openKeyed = changes ? openHistories : null
+    const restoring = {
+      kafka: { admin: kafka.admin, readRanges },
+      topics,
+      codeAt,
+      scope,
+      replay,
+      openDedupe,
+      openKeyed,
+    }
     const partitionState = await restorePartition(restoring, { id, ...from })
     const worker = createPartitionWorker(partitionState, context)
     deps.telemetry.restored(id, { ms: pace.now() - began, dedupeIds: worker.dedupeIds() })
@@ -174,11 +204,20 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   }
 
   /** A partition that comes back is opened anew: its former lane has ended. */
-  function openOnce(id: BookId): KeyedState {
+  function openHistories(id: BookId): KeyedState {
     keyed.get(id.partition)?.close()
     const opened = deps.openKeyed(id)
     keyed.set(id.partition, opened)
     return opened
+  }
+
+  /** The store of a former assignment is done: its lanes have ended before a partition is assigned again. */
+  function openDedupe(scope: DedupeScope): DedupeStore {
+    const { partition } = scope.id
+    dedupes.get(partition)?.close()
+    const store = deps.openDedupe(scope)
+    dedupes.set(partition, store)
+    return store
   }
 
   function checkPosition(
@@ -213,7 +252,8 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   async function releaseTables(): Promise<void> {
     const held = [...tables.keys()]
     tables.clear()
-    for (const stream of held) await deps.tables.release(stream, joined.get(stream)!)
+    const ids = tableIds()
+    for (const name of held) await deps.tables.release(ids.get(name)!)
   }
 
   return {
@@ -222,7 +262,10 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       await consumer.stop()
       for (const opened of keyed.values()) opened.close()
       keyed.clear()
+      for (const store of dedupes.values()) store.close()
       await releaseTables()
     },
   }
 }
+
+const tableName = (rule: JoinRule): string => `${rule.stream}/${rule.asOf?.historyMs ?? 'latest'}`

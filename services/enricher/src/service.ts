@@ -8,7 +8,11 @@ import { createStreamHost, type HostedTask } from '@mesh/shared/runtime/stream-h
 import type { RefineCode } from './core/decide.ts'
 import { createRunner, type RunnerDeps } from './runner.ts'
 
-export type EnricherDeps = RunnerDeps & { readonly logger: Logger }
+export type EnricherDeps = RunnerDeps & {
+  readonly logger: Logger
+  /** Lets go of what is kept on disk for versions that are no longer run. */
+  readonly retain: (versions: readonly { readonly stream: string; readonly version: number }[]) => void
+}
 
 /** Refines every live and candidate version of every stream, each in a consumer group of its own. */
 export function createEnricher(deps: EnricherDeps): Service & { readiness(): Readiness } {
@@ -18,7 +22,12 @@ export function createEnricher(deps: EnricherDeps): Service & { readiness(): Rea
     kafka: deps.kafka,
     logger: deps.logger,
     tasks: (state, all) => running(state).map((version) => taskOf(state, version, all)),
-    onVersions: loadCodes,
+    async onVersions(all) {
+      await loadCodes(all)
+      deps.retain(
+        [...all.values()].flatMap((state) => running(state).map(({ version }) => ({ stream: state.stream, version }))),
+      )
+    },
     onFatal: deps.onFatal,
   })
 

@@ -76,6 +76,14 @@ export function mortalKafka(kafka: KafkaPort, at: number): Mortal {
   return {
     kafka: {
       producer: async (options) => mortalProducer(await kafka.producer(options)),
+      async transactional(options) {
+        const producer = await crossing('transactional', () => kafka.transactional(options))
+        return {
+          committed: (topic, partition) => crossing('committed', () => producer.committed(topic, partition)),
+          transact: (step) => crossing('transact', () => producer.transact(step)),
+          close: () => producer.close(),
+        }
+      },
       consumer(options: GroupConsumerOptions) {
         const member = kafka.consumer({
           ...options,

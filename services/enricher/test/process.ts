@@ -3,17 +3,24 @@ import { enricherGroup, rawTopic } from '@mesh/shared/core/topics'
 import { findVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
+import { SILENT_LOGGER } from '@mesh/shared/runtime/logger'
 import { vi } from 'vitest'
 import { type CodeLoader, createCodeLoader, type PrivacyDeps } from '../src/adapters/code-loader.ts'
-import { createJoinTables } from '../src/adapters/join-tables.ts'
+import { createDedupeFolder } from '../src/adapters/dedupe-folder.ts'
+import { createJoinTables, type JoinTablesDeps } from '../src/adapters/join-tables.ts'
 import { openKeyedState } from '../src/adapters/keyed-stores.ts'
-import { createRunner, type RunnerDeps } from '../src/runner.ts'
+import { createMemoryBudget } from '../src/core/memory-budget.ts'
+import { createMemoryTableStore } from '../src/core/table-store.ts'
+import { createRunner } from '../src/runner.ts'
+import type { EnricherDeps } from '../src/service.ts'
 import type { EnricherTelemetry } from '../src/telemetry.ts'
 import type { World } from './world.ts'
 
 export const SILENT_TELEMETRY: EnricherTelemetry = {
   decided: () => {},
   deadLettered: () => {},
+  duplicate: () => {},
+  beyondHistory: () => {},
   checkpoint: () => {},
   erased: () => {},
   restored: () => {},
@@ -34,23 +41,40 @@ export type ProcessOptions = {
   readonly maxChunkBytes?: number
   readonly joined?: ReadonlyMap<string, number>
   readonly version?: number
+  readonly openStore?: JoinTablesDeps['openStore']
 }
+
+/** So few that test logs make many segments. */
+const SEGMENT_IDS = 8
 
 /** What a process of the service builds, over the world's broker. */
 export async function processDeps(
   world: World,
   options: ProcessOptions,
   onFatal: (e: unknown) => void,
-): Promise<RunnerDeps> {
+): Promise<EnricherDeps> {
   const kafka = options.kafka ?? world.kafka
   const producer = await kafka.producer()
   const publisher = createCommitPublisher(producer)
+  const budget = createMemoryBudget(64_000_000)
+  const dir = join(world.cacheDir, 'dedupe')
+  const dedupes = createDedupeFolder({ dir, segmentIds: SEGMENT_IDS, budget })
   return {
     kafka,
     producer,
     publish: (event) => publisher.publish(event),
     codes: codesOf(world),
-    tables: createJoinTables({ kafka, codec: world.codec, onFatal }),
+    tables: createJoinTables({
+      kafka,
+      codec: world.codec,
+      openStore: options.openStore ?? (({ historyMs }) => createMemoryTableStore(historyMs)),
+      budget: createMemoryBudget(1_000_000),
+      wallClockMs: Date.now,
+      onFatal,
+    }),
+    openDedupe: dedupes.open,
+    retain: dedupes.retain,
+    logger: SILENT_LOGGER,
     limits: { maxChunkBytes: options.maxChunkBytes ?? 700_000, maxOutputBytes: 100_000 },
     openKeyed: (id) => openKeyedState(join(world.cacheDir, 'keyed'), id),
     pace: { commitIntervalMs: 0, tickMs: 5, now: () => performance.now() },

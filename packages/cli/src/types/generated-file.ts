@@ -89,7 +89,7 @@ function joinsOf(
 
 /** A row that is missing makes the event a dead letter, or refine.ts gets null. */
 function mayMiss({ onMissing }: JoinRule): boolean {
-  return onMissing !== 'dead-letter'
+  return (typeof onMissing === 'object' ? onMissing.giveUp : onMissing) !== 'dead-letter'
 }
 
 const pascal = (name: string): string =>

@@ -1,6 +1,6 @@
 import { readArrival, type Source } from '@mesh/enricher/core/arrival'
 import { type Fate, protectedFate, type RefineCode, settledFate } from '@mesh/enricher/core/decide'
-import { type Joined, joinKey, joinRows, joinRulesOf, NO_JOINS } from '@mesh/enricher/core/joins'
+import { giveUp, type Joined, joinKey, joinRows, joinRulesOf, NO_JOINS } from '@mesh/enricher/core/joins'
 import { createKeyedState, createMemoryKeyedStore, type KeyedState } from '@mesh/enricher/core/keyed-state'
 import { isChangeStream, readChange } from '@mesh/enricher/core/read-change'
 import { bytesText, header } from '@mesh/shared/core/record'
@@ -118,11 +118,10 @@ async function decideSample(source: Source, { code, tables, keyed }: Deciding): 
   if (source.record.value !== null && (arrival.kind === 'event' || arrival.kind === 'change')) {
     const { event } = arrival
     const rules = joinRulesOf(arrival, contract.refine.joins)
-    const found = rules.map((rule) => {
-      const key = joinKey(rule, event, source.record.value!)
-      return key === null ? null : (tables.get(rule.stream)?.get(key) ?? null)
-    })
-    joined = joinRows(rules, found)
+    const keys = rules.map((rule) => joinKey(rule, event, source.record.value!))
+    const found = rules.map((rule, i) => (keys[i] == null ? null : (tables.get(rule.stream)?.get(keys[i]) ?? null)))
+    // A row that would be waited for does not come.
+    joined = giveUp(joinRows(rules, found, keys))
   }
   const fate = settledFate(input) ?? (await protectedFate(input, joined))
   const told = arrival.kind === 'poison' ? { eventId: '', eventTime: '' } : arrival

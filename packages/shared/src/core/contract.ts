@@ -25,12 +25,16 @@ export type IngestPull = IngestCdc | IngestConnect | IngestRedisStream | IngestR
 export type Ingest = IngestEvents | IngestWebhook | IngestPull
 
 export type EventTimeRule = { readonly at: string; readonly format: string | null; readonly zone: string }
+/** What becomes of an event whose joined row is missing: decided at once, or parked until the row is there or the time is up. */
+export type OnMissing = 'null' | 'dead-letter' | { readonly waitMs: number; readonly giveUp: 'null' | 'dead-letter' }
 export type JoinRule = {
   readonly stream: string
   readonly as: string
   /** JSON Pointer into the event whose text is the joined table's key. */
   readonly on: string
-  readonly onMissing: 'null' | 'dead-letter'
+  readonly onMissing: OnMissing
+  /** The row that held at the event's time, out of a history of so long; absent = the latest row. */
+  readonly asOf?: { readonly historyMs: number }
 }
 
 /** A field of the refined record that leaves the enricher only protected. */

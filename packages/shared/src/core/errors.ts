@@ -33,6 +33,10 @@ export const ERRORS = {
   },
   MESH_STREAM_UNKNOWN: { status: 404, hint: 'Check the stream name; `mesh streams apply` publishes a new stream.' },
   MESH_STREAM_JOIN_UNKNOWN: { status: 422, hint: 'Apply the joined stream first, or correct its name under `joins:`.' },
+  MESH_STREAM_JOIN_HISTORY: {
+    status: 422,
+    hint: 'Give the joined stream `cleanup: delete` and a `refine.retention` of at least the history, or shorten `history`.',
+  },
   MESH_STREAM_NEEDS_RAW: {
     status: 409,
     hint: 'The raw topic of a stream is fixed: keep the old value, or add a stream with another name.',
@@ -93,6 +97,10 @@ export const ERRORS = {
     status: 500,
     hint: 'Retention passed the position, or the topic was truncated. Declare the hole or rebuild from the lake.',
   },
+  MESH_KAFKA_FENCED: {
+    status: 500,
+    hint: 'Another process owns this partition, or a transaction outlived its timeout: restart, it begins from the last commit.',
+  },
   MESH_KAFKA_CLIENT_UNSAFE: {
     status: 500,
     hint: 'The Kafka client is not the version whose defects are closed: install the pinned one.',
@@ -149,6 +157,11 @@ export const ERRORS = {
     status: 422,
     hint: 'Give a value as it stands in the refined topic or a table: mesh-enc.1.…',
   },
+  MESH_STATE_DAMAGED: {
+    status: 500,
+    hint: 'Nothing to do: the file is removed, and the next start reads its rows from the topic. If it returns, check the disk.',
+  },
+  MESH_STATE_IN_USE: { status: 409, hint: 'Give each process a MESH_STATE_DIR of its own.' },
   MESH_JOIN_MISSING: { status: 422, hint: 'The joined table has no row for the key.' },
   MESH_LAKE_CHAIN_BROKEN: {
     status: 500,

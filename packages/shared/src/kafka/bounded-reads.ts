@@ -10,6 +10,7 @@ import type {
   KafkaAdmin,
   PartitionRange,
 } from './port.ts'
+import { realScheduler, type Scheduler } from './scheduler.ts'
 
 export type ConsumerFactory = (options: GroupConsumerOptions) => GroupConsumer
 
@@ -21,13 +22,21 @@ export async function readRanges(
   createConsumer: ConsumerFactory,
   admin: KafkaAdmin,
   topic: string,
-  { ranges, onBatch }: { ranges: readonly PartitionRange[]; onBatch: (batch: RecordBatch) => void | Promise<void> },
+  {
+    ranges,
+    onBatch,
+    scheduler = realScheduler,
+  }: {
+    ranges: readonly PartitionRange[]
+    onBatch: (batch: RecordBatch) => void | Promise<void>
+    scheduler?: Scheduler
+  },
 ): Promise<void> {
   const open = new Map(ranges.filter((range) => range.from < range.to).map((range) => [range.partition, range]))
   if (open.size === 0) return
   const done = Promise.withResolvers<void>()
   let busy = 0
-  const watchdog = setTimeout(stuck, NO_PROGRESS_MS)
+  let unwatch = scheduler.after(NO_PROGRESS_MS, stuck)
   const consumer = createConsumer({
     groupId: `mesh.range.${randomUUID()}`,
     topics: [topic],
@@ -53,7 +62,7 @@ export async function readRanges(
           busy++
           await onBatch(clip(batch, range.to))
           busy--
-          watchdog.refresh()
+          watchAgain()
           // Where a rejoin goes on: nothing is handed over twice.
           open.set(partition, { ...range, from: batch.nextOffset })
           if (batch.nextOffset < range.to) return null
@@ -66,9 +75,14 @@ export async function readRanges(
     }
   }
 
+  function watchAgain(): void {
+    unwatch()
+    unwatch = scheduler.after(NO_PROGRESS_MS, stuck)
+  }
+
   function stuck(): void {
     // A reader that takes its time is not a range without progress.
-    if (busy > 0) return void watchdog.refresh()
+    if (busy > 0) return watchAgain()
     const [range] = open.values()
     const place = `${topic}/${range?.partition}`
     done.reject(
@@ -85,7 +99,7 @@ export async function readRanges(
     await consumer.start()
     await done.promise
   } finally {
-    clearTimeout(watchdog)
+    unwatch()
     await consumer.stop()
   }
 }
@@ -123,7 +137,7 @@ export async function follow(
     },
     assign({ partition, logStartOffset }) {
       // After a rejoin it goes on where it was. A partition that was added since `follow` was called is new from its start.
-      const first = options.from === 'start' ? logStartOffset : (ends.get(partition) ?? logStartOffset)
+      const first = firstOffset(options.from, ends, partition) ?? logStartOffset
       const position = Math.max(positions.get(partition) ?? first, logStartOffset)
       reached(partition, position)
       return Promise.resolve({
@@ -140,4 +154,13 @@ export async function follow(
   })
   await consumer.start()
   return { caughtUp: caughtUp.promise, stop: () => consumer.stop() }
+}
+
+function firstOffset(
+  from: FollowOptions['from'],
+  ends: ReadonlyMap<number, number>,
+  partition: number,
+): number | undefined {
+  if (from === 'start') return undefined
+  return (from === 'end' ? ends : from).get(partition)
 }

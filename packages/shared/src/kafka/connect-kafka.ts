@@ -4,7 +4,9 @@ import { createKafkaJsAdmin } from './kafkajs-admin.ts'
 import { kafkajs } from './kafkajs-client.ts'
 import { createKafkaJsConsumer } from './kafkajs-consumer.ts'
 import { createKafkaJsProducer } from './kafkajs-producer.ts'
-import type { GroupConsumer, GroupConsumerOptions, KafkaPort, Producer } from './port.ts'
+import { createKafkaJsTransactionClient } from './kafkajs-transactions.ts'
+import type { GroupConsumer, GroupConsumerOptions, KafkaPort } from './port.ts'
+import { createTransactionalProducer } from './transactional-producer.ts'
 
 export type KafkaConnection = { readonly brokers: readonly string[]; readonly clientId: string }
 
@@ -22,13 +24,19 @@ export function connectKafka({ brokers, clientId }: KafkaConnection): KafkaPort 
     logLevel: kafkajs.logLevel.NOTHING,
   })
   const admin = createKafkaJsAdmin(client, brokers, clientId)
-  const producers = new Set<Producer>()
+  const producers = new Set<{ close(): Promise<void> }>()
   const consumer = (options: GroupConsumerOptions): GroupConsumer => createKafkaJsConsumer(client, admin, options)
   return {
     admin,
     consumer,
     async producer(options) {
       const producer = await createKafkaJsProducer(client, options)
+      producers.add(producer)
+      return producer
+    },
+    async transactional(options) {
+      const transactions = createKafkaJsTransactionClient(client, admin, options)
+      const producer = await createTransactionalProducer(transactions, options)
       producers.add(producer)
       return producer
     },

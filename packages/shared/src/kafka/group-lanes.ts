@@ -1,6 +1,14 @@
-import { MeshError } from '../core/errors.ts'
+import { isMeshError, MeshError } from '../core/errors.ts'
 import type { RecordBatch } from '../core/record.ts'
-import type { AssignedPartition, Assignment, GroupConsumerOptions, PartitionHandler, Progress } from './port.ts'
+import type {
+  AssignedPartition,
+  Assignment,
+  GroupConsumerOptions,
+  PartitionHandler,
+  Progress,
+  TopicPartition,
+} from './port.ts'
+import { realScheduler, type Scheduler } from './scheduler.ts'
 
 /** What the loop asks of a client, whichever it is. */
 export type GroupClient = {
@@ -19,8 +27,6 @@ export type GroupClient = {
   pause(topic: string, partition: number): void
   resume(topic: string, partition: number): void
 }
-
-export type TopicPartition = { readonly topic: string; readonly partition: number }
 
 type Lane = TopicPartition & {
   readonly topicId: string
@@ -50,14 +56,19 @@ export type GroupLanes = {
   fail(error: unknown): void
 }
 
-const MAX_METADATA_BYTES = 4096
+/** The broker's limit. */
+export const MAX_METADATA_BYTES = 4096
 const DEFAULT_TICK_MS = 100
 
 /**
  * The consuming loop, written once for every client: assign, process, commit as the last line. Work of one partition never
  * overlaps, results of a former generation are not committed, and after a failure nothing is.
  */
-export function createGroupLanes(options: GroupConsumerOptions, client: GroupClient): GroupLanes {
+export function createGroupLanes(
+  options: GroupConsumerOptions,
+  client: GroupClient,
+  scheduler: Scheduler = realScheduler,
+): GroupLanes {
   const lanes = new Map<string, Lane>()
   let failed = false
   let stopping = false
@@ -67,14 +78,14 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
   /** The ids this consumer has begun to read under, for good. */
   const begun = new Map<string, string>()
   let topicIds: Promise<ReadonlyMap<string, string>> = Promise.resolve(begun)
-  let topicIdsAt = 0
+  let topicIdsAt = Number.NEGATIVE_INFINITY
   let watching = false
-  const timer = setInterval(markTicks, options.tickMs ?? DEFAULT_TICK_MS).unref()
+  const stopTicking = scheduler.every(options.tickMs ?? DEFAULT_TICK_MS, markTicks)
 
   function fail(error: unknown): void {
     if (failed) return
     failed = true
-    clearInterval(timer)
+    stopTicking()
     for (const lane of lanes.values()) lane.closed = true
     options.onFatal(error)
   }
@@ -106,7 +117,7 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
       begun.set(topic, topicId)
     }
     topicIds = Promise.resolve(new Map(begun))
-    topicIdsAt = Date.now()
+    topicIdsAt = scheduler.now()
     await Promise.all(described.map(openLane))
   }
 
@@ -187,8 +198,20 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
     await checkTopicId(lane)
     // The last look before the request: a generation that began meanwhile must not carry work of a former one.
     if (lane.closed) return
-    if (await client.commit(lane.topic, lane.partition, progress)) await handler.committed?.(progress)
+    if (await commit(lane, progress)) await handler.committed?.(progress)
     else lane.closed = true
+  }
+
+  async function commit(lane: Lane, progress: Progress): Promise<boolean> {
+    const { topic, partition } = lane
+    if (!options.commit) return client.commit(topic, partition, progress)
+    try {
+      return await options.commit({ topic, partition }, progress)
+    } catch (error) {
+      // The partition has left and its next owner has begun: it settles what this commit was.
+      if (lane.closed && isMeshError(error) && error.code === 'MESH_KAFKA_FENCED') return false
+      throw error
+    }
   }
 
   /** A topic that was deleted and created again reuses offsets for other records: nothing may be committed for it. */
@@ -206,11 +229,11 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
   }
 
   function currentTopicIds(): Promise<ReadonlyMap<string, string>> {
-    if (Date.now() - topicIdsAt >= client.topicIdsHoldMs) {
-      topicIdsAt = Date.now()
+    if (scheduler.now() - topicIdsAt >= client.topicIdsHoldMs) {
+      topicIdsAt = scheduler.now()
       topicIds = client.topicIds()
       topicIds.catch(() => {
-        topicIdsAt = 0
+        topicIdsAt = Number.NEGATIVE_INFINITY
       })
     }
     return topicIds
@@ -247,7 +270,7 @@ export function createGroupLanes(options: GroupConsumerOptions, client: GroupCli
       new Map([...lanes].filter(([, lane]) => lane.position >= 0).map(([key, lane]) => [key, lane.position])),
     async stop() {
       stopping = true
-      clearInterval(timer)
+      stopTicking()
       await settled
       await Promise.all([...lanes.values()].map(closeLane))
       // A rejoin in between took the lanes over.

@@ -2,9 +2,16 @@ import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
 import type { KafkaRecord } from '../core/record.ts'
 import { coPartitionAssigner } from './co-partition-assigner.ts'
-import { createGroupLanes, type TopicPartition } from './group-lanes.ts'
+import { createGroupLanes } from './group-lanes.ts'
 import type { WireHeader } from './kafkajs-client.ts'
-import type { AssignedPartition, GroupConsumer, GroupConsumerOptions, KafkaAdmin, Progress } from './port.ts'
+import type {
+  AssignedPartition,
+  GroupConsumer,
+  GroupConsumerOptions,
+  KafkaAdmin,
+  Progress,
+  TopicPartition,
+} from './port.ts'
 
 /** The broker's least; a killed member's partitions are free after it. Heartbeats run on a timer, also while a handler works. */
 const SESSION_TIMEOUT_MS = 6000

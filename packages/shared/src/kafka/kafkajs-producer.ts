@@ -16,7 +16,7 @@ type Waiting = {
   readonly reject: (error: unknown) => void
 }
 
-const CODECS = { none: 'None', gzip: 'GZIP', snappy: 'Snappy', lz4: 'LZ4', zstd: 'ZSTD' } as const
+export const CODECS = { none: 'None', gzip: 'GZIP', snappy: 'Snappy', lz4: 'LZ4', zstd: 'ZSTD' } as const
 
 /**
  * An idempotent producer with acks=all and exactly one request in flight: calls queue behind one another and are merged.
@@ -137,7 +137,7 @@ function takeMerged(queue: Waiting[], maxBatchBytes: number): Waiting[] {
   return queue.splice(0, count)
 }
 
-function wireRecord(record: RecordToSend): KafkaJs.Message {
+export function wireRecord(record: RecordToSend): KafkaJs.Message {
   const wire = {
     partition: record.partition,
     key: record.key === null ? null : asBuffer(record.key),

@@ -6,6 +6,11 @@ import type { RecordBatch, RecordToSend } from '../core/record.ts'
  */
 export interface KafkaPort {
   producer(options?: ProducerOptions): Promise<Producer>
+  /**
+   * A producer whose records and group offset become visible together or not at all: one per (group, input partition). Opening it
+   * fences whoever held the id and ends its open transaction, waiting for that as long as the holder's timeout.
+   */
+  transactional(options: TransactionalOptions): Promise<TransactionalProducer>
   /** Joins a consumer group and runs its loop until stopped. */
   consumer(options: GroupConsumerOptions): GroupConsumer
   /**
@@ -41,13 +46,63 @@ export interface Producer {
   close(): Promise<void>
 }
 
+export type TransactionalOptions = {
+  /** One owner at a time; name it after the group and the input partition. */
+  readonly transactionalId: string
+  /** The group whose offset a step moves. Without one every step has `offset: null` and a `decide`. */
+  readonly group?: string
+  /**
+   * The broker aborts a transaction that is open for longer, and its owner is fenced. Also how long a step is tried again while
+   * the broker does not answer. Default 60,000.
+   */
+  readonly timeoutMs?: number
+  readonly compression?: ProducerOptions['compression']
+}
+
+export type TopicWrite = { readonly topic: string; readonly records: readonly RecordToSend[] }
+
+/** What one transaction makes visible at once. */
+export type TransactionStep = { readonly writes: readonly TopicWrite[] } & (
+  | {
+      /** Must differ from what is committed, in the offset or in the metadata: the difference is what tells an unknown outcome. */
+      readonly offset: { readonly topic: string; readonly partition: number; readonly progress: Progress }
+    }
+  | {
+      readonly offset: null
+      /**
+       * Asked after an unknown outcome, once the id is this producer's again and no transaction is open: reads what the step
+       * itself wrote (a cursor record). `absent`: all is as it was before the step; `foreign`: another owner has moved on.
+       */
+      readonly decide: () => Promise<'committed' | 'absent' | 'foreign'>
+    }
+)
+
+export interface TransactionalProducer {
+  /** The group's committed offset, read after the fencing: the only trustworthy position to begin from. */
+  committed(topic: string, partition: number): Promise<Committed | null>
+  /**
+   * Writes all records and the offset in one transaction; resolves with the records' offsets, per write in input order, once it is
+   * committed. Records of one partition in one write are neighbours. Calls queue behind one another.
+   *
+   * An unknown outcome is settled inside: the id is opened again, then what is committed is read. As after this step: done. As
+   * before it: sent again. Anything else is another owner's.
+   * @throws MeshError MESH_KAFKA_FENCED: another owner holds the id, or the transaction outlived its timeout.
+   * @throws MeshError MESH_KAFKA_UNAVAILABLE: unsettled after `timeoutMs`.
+   * @throws MeshError MESH_KAFKA_RECORD_TOO_LARGE: nothing was written; the producer goes on.
+   * After the first two every further call fails alike: open a new producer and begin from its `committed`.
+   */
+  transact(step: TransactionStep): Promise<readonly (readonly number[])[]>
+  /** Waits for what is queued, then disconnects. */
+  close(): Promise<void>
+}
+
 export type PartitionRange = { readonly partition: number; readonly from: number; readonly to: number }
 export type Committed = { readonly offset: number; readonly metadata: string }
 
-export type AssignedPartition = {
-  readonly topic: string
+export type TopicPartition = { readonly topic: string; readonly partition: number }
+
+export type AssignedPartition = TopicPartition & {
   readonly topicId: string
-  readonly partition: number
   readonly committed: Committed | null
   readonly logStartOffset: number
   readonly highWatermark: number
@@ -83,6 +138,13 @@ export type GroupConsumerOptions = {
   /** Awaited before the first batch of a partition, at every (re)assignment. Decides position and handler. */
   readonly assign: (assigned: AssignedPartition) => Promise<Assignment>
   readonly tickMs?: number
+  /**
+   * Takes the place of the loop's own offset commit: an exactly-once runner writes its outputs and the progress in one
+   * transaction here. All the rest stays: the topic id is looked at before, `committed` follows, and a lane of a former generation
+   * never gets here. Resolves false when the partition is no longer this member's to commit. A throw is fatal, except
+   * MESH_KAFKA_FENCED of a lane that left meanwhile.
+   */
+  readonly commit?: (assigned: TopicPartition, progress: Progress) => Promise<boolean>
   /** Told once of the error that stopped the consumer. The service ends the process. */
   readonly onFatal: (error: unknown) => void
 }
@@ -100,7 +162,8 @@ export interface GroupConsumer {
 }
 
 export type FollowOptions = {
-  readonly from: 'start' | 'end'
+  /** A map: next offset per partition, for those that were read before; the others from their start. */
+  readonly from: 'start' | 'end' | ReadonlyMap<number, number>
   readonly onBatch: (batch: RecordBatch) => void | Promise<void>
   readonly onFatal: (error: unknown) => void
 }
@@ -135,6 +198,7 @@ export interface KafkaAdmin {
   offsets(topic: string): Promise<PartitionOffsets[]>
   /** Per partition the earliest offset with timestamp ≥ `timestamp`; the high watermark where there is none. */
   offsetsAtTime(topic: string, timestamp: number): Promise<ReadonlyMap<number, number>>
+  /** What a transaction commits shows here once its markers are written, moments after `transact` resolves. */
   committed(group: string, topic: string): Promise<ReadonlyMap<number, Committed>>
   deleteGroups(groups: readonly string[]): Promise<void>
 }

@@ -1,4 +1,4 @@
-import type { Contract, Privacy, PrivacyRule } from '../core/contract.ts'
+import type { Contract, OnMissing, Privacy, PrivacyRule } from '../core/contract.ts'
 import { parseDuration } from '../core/duration.ts'
 import { tableName } from '../core/topics.ts'
 import { compileFormat, isTimeZone } from '../core/zoned-time.ts'
@@ -6,6 +6,7 @@ import { buildIngest, checkIngests, isKeyedBySource, type RawIngest } from './co
 import type { YamlPath } from './contract-yaml.ts'
 
 /** A contract as stream.schema.json lets it through. */
+type RawOnMissing = 'null' | 'dead-letter' | { readonly wait: string; readonly then?: 'null' | 'dead-letter' }
 export type RawContract = {
   readonly name: string
   readonly description?: string
@@ -22,7 +23,9 @@ export type RawContract = {
       readonly stream: string
       readonly as?: string
       readonly on: string
-      readonly onMissing?: 'null' | 'dead-letter'
+      readonly onMissing?: RawOnMissing
+      readonly asOf?: 'event-time'
+      readonly history?: string
     }[]
     readonly cleanup?: 'delete' | 'compact'
     readonly retention?: string
@@ -39,6 +42,7 @@ export type ReportProblem = (path: YamlPath, reason: string) => void
 const DAY_MS = 86_400_000
 const DEFAULT_PARTITIONS = 6
 const DEFAULT_RETENTION_MS = 7 * DAY_MS
+const DEFAULT_HISTORY_MS = 7 * DAY_MS
 const MAX_DEFAULT_WINDOW_MS = 7 * DAY_MS
 
 /** Fills the defaults in. `raw` has passed `checkContract`. */
@@ -63,7 +67,8 @@ export function buildContract(raw: RawContract): Contract {
         stream: join.stream,
         as: join.as ?? join.stream,
         on: join.on,
-        onMissing: join.onMissing ?? 'null',
+        onMissing: buildOnMissing(join.onMissing ?? 'null'),
+        ...(join.asOf === undefined ? {} : { asOf: { historyMs: durationOf(join.history) ?? DEFAULT_HISTORY_MS } }),
       })),
       cleanup: refine.cleanup ?? 'delete',
       retentionMs: durationOf(refine.retention) ?? retentionMs,
@@ -101,6 +106,11 @@ function buildPrivacy({ key, fields }: NonNullable<RawContract['privacy']>): Pri
   return { key, fields: fields.map(({ at, as, subject }) => ({ at, as, subject: subject ?? null })) }
 }
 
+function buildOnMissing(raw: RawOnMissing): OnMissing {
+  if (typeof raw === 'string') return raw
+  return { waitMs: durationOf(raw.wait) ?? 0, giveUp: raw.then ?? 'dead-letter' }
+}
+
 function checkEventTime({ eventTime }: RawContract, report: ReportProblem): void {
   if (!eventTime) return
   if (eventTime.format !== undefined && compileFormat(eventTime.format) === null) {
@@ -128,6 +138,12 @@ function checkJoins(raw: RawContract, siblings: readonly string[], report: Repor
     const as = join.as ?? join.stream
     if (names.has(as)) report(path, `two joins are called ${as}: give each its own \`as\``)
     names.add(as)
+    if (typeof join.onMissing === 'object' && durationOf(join.onMissing.wait) === 0) {
+      report([...path, 'onMissing', 'wait'], 'wait must be longer than 0')
+    }
+    if (join.history !== undefined && join.asOf === undefined) {
+      report([...path, 'history'], 'history has no effect without `asOf: event-time`')
+    }
     if (join.stream === raw.name) report([...path, 'stream'], 'a stream cannot join itself')
     else if (!siblings.includes(join.stream)) {
       report([...path, 'stream'], `there is no stream ${join.stream} beside this one`)

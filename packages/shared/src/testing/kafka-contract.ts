@@ -185,6 +185,7 @@ export function describeKafkaPort(name: string, open: () => Promise<KafkaUnderTe
       const producer = await kafka.producer()
       const first = await join(group, committing())
       await producer.send(topic, [record('a'), record('x', { partition: 1 })])
+      await until(async () => (await kafka.admin.committed(group, topic)).size === 2, 'the first commits')
       const second = await join(group, committing())
       await until(
         () => first.consumer.positions().size === 1 && second.consumer.positions().size === 1,

@@ -123,6 +123,7 @@ function startProcess(): Process {
       MESH_HTTP_PORT: '0',
       MESH_ENRICHER_COMMIT_INTERVAL: '200ms',
       MESH_ENRICHER_MAX_CHUNK_BYTES: '4000',
+      MESH_ENRICHER_DEDUPE_SEGMENT_IDS: '32',
     },
   })
   let output = ''

@@ -1,11 +1,15 @@
+import { join } from 'node:path'
 import { formatHash } from '@mesh/shared/core/books'
 import type { RecordBatch } from '@mesh/shared/core/record'
 import type { ReplayedHistory, StreamVersions } from '@mesh/shared/core/versions'
 import type { Producer } from '@mesh/shared/kafka/port'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { openDedupeCache } from '../../src/adapters/dedupe-cache.ts'
 import type { Source } from '../../src/core/arrival.ts'
 import { readBooks } from '../../src/core/books.ts'
 import type { RefineCode } from '../../src/core/decide.ts'
+import { createDedupeStore, type DedupeStore } from '../../src/core/dedupe.ts'
+import { createMemoryBudget } from '../../src/core/memory-budget.ts'
 import { rawSources, replayedSources } from '../../src/core/replayed.ts'
 import { createPartitionWorker, type PartitionWorker } from '../../src/partition-worker.ts'
 import { restorePartition } from '../../src/restore.ts'
@@ -41,14 +45,16 @@ type Restoring = {
   replay?: ReplayedHistory
   replayedTo?: number
   producer?: Pick<Producer, 'send'>
+  openDedupe?: () => DedupeStore
 }
 
 async function restored(metadata: string | null, options: Restoring = {}): Promise<PartitionWorker> {
   const { changed = code, replay = null, replayedTo = null } = options
   const id = { stream: 'orders', version: 1, rawTopicId: state.rawTopicId, partition: 0 }
-  const retainMs = changed.contract.refine.dedupeWindowMs
+  const scope = { id, retainMs: changed.contract.refine.dedupeWindowMs, identity: 'test' }
+  const openDedupe = options.openDedupe ?? (() => createDedupeStore(scope.retainMs))
   const partition = await restorePartition(
-    { kafka: world.kafka, topics: TOPICS, codeAt: () => changed, retainMs, openKeyed: null, replay },
+    { kafka: world.kafka, topics: TOPICS, codeAt: () => changed, scope, openDedupe, openKeyed: null, replay },
     { id, metadata, start: 0, replayedTo },
   )
   return createPartitionWorker(partition, {
@@ -63,6 +69,15 @@ async function restored(metadata: string | null, options: Restoring = {}): Promi
     telemetry: SILENT_TELEMETRY,
   })
 }
+
+const diskStore = (retainMs: number): DedupeStore =>
+  openDedupeCache({
+    dir: join(world.cacheDir, 'dedupe'),
+    identity: 'test',
+    retainMs,
+    segmentIds: 3,
+    budget: createMemoryBudget(1e9),
+  })
 
 /** Acks and writes nothing: what is found on the refined topic would settle fates and hide what the dedupe says. */
 function nowhere(): Pick<Producer, 'send'> {
@@ -112,6 +127,37 @@ describe('a restored partition', { timeout: 60_000 }, () => {
         expect(books.counts, `seed ${seed}, cut ${cut}`).toEqual(expected.counts)
         expect(formatHash(books.hash)).toBe(expected.hash)
       }
+    }
+  })
+
+  test('a store on disk that is behind is caught up, and one that is ahead of the books is not believed', async () => {
+    for (let seed = 1; seed <= 2; seed++) {
+      await world.close()
+      world = await createWorld()
+      await apply(1 + seeded(seed).below(80))
+      const log = outOfOrder(seed)
+      await world.post(RAW, log)
+      const expected = await orderBooks(world, state)
+      const cuts: string[] = []
+      const straight = await restored(null, { producer: nowhere() })
+      for (let n = 0; n < log.length; n++) {
+        cuts.push(unpublished(straight, n))
+        await run(straight, n, n + 1)
+      }
+      const forward = cuts.map((metadata, cut) => ({ metadata, cut }))
+      const positions: (number | null)[] = []
+      for (const { metadata, cut } of [...forward, ...forward.toReversed()]) {
+        const store = diskStore(code.contract.refine.dedupeWindowMs)
+        positions.push(store.position())
+        const worker = await restored(metadata, { producer: nowhere(), openDedupe: () => store })
+        // What a restore finds in the log may be kept; what is decided after it is not committed.
+        await run(worker, cut, log.length)
+        store.close()
+        const books = readBooks(worker.checkpoint(log.length).metadata, 'test')
+        expect(books.counts, `seed ${seed}, cut ${cut}`).toEqual(expected.counts)
+      }
+      expect(positions.filter((position, i) => i < cuts.length && (position ?? 0) > i)).toEqual([])
+      expect(positions.some((position) => (position ?? 0) > 10)).toBe(true)
     }
   })
 

@@ -1,3 +1,4 @@
+import type { JoinRule } from '@mesh/shared/core/contract'
 import { isMeshError, MeshError } from '@mesh/shared/core/errors'
 import type { BindResponse, PlanResponse } from '@mesh/shared/core/replay-api'
 import { rawTopic, refinedTopic, versionTable } from '@mesh/shared/core/topics'
@@ -50,7 +51,12 @@ export function createBinder(ports: BinderPorts): Binder {
       throw new MeshError('MESH_CONTRACT_INVALID', `bundle ${hash} is of stream ${contract.name}, not of ${stream}`)
     }
     for (const join of contract.refine.joins) {
-      if (versions.get(join.stream)) continue
+      const joined = versions.get(join.stream)
+      if (joined) {
+        const problem = await historyProblem(contract.name, join, joined)
+        if (problem) problems.push(problem)
+        continue
+      }
       problems.push(
         new MeshError('MESH_STREAM_JOIN_UNKNOWN', `${stream} joins ${join.stream}, a stream that is not applied`),
       )
@@ -86,6 +92,18 @@ export function createBinder(ports: BinderPorts): Binder {
       schemaChanges: bound ? schemaChanges(bundle.refinedAvsc, bound.refinedAvsc).map(describeChange) : [],
       problems,
     }
+  }
+
+  /** A join as of a time reads the joined topic's past, which a compacted topic and a short retention take away. */
+  async function historyProblem(stream: string, join: JoinRule, joined: StreamVersions): Promise<MeshError | null> {
+    if (join.asOf === undefined) return null
+    const { refine } = (await bundles.load(newestBundle(liveVersion(joined)).hash)).contract
+    if (refine.cleanup === 'delete' && refine.retentionMs >= join.asOf.historyMs) return null
+    const kept = refine.cleanup === 'compact' ? 'only the latest record per key' : `${refine.retentionMs} ms`
+    return new MeshError(
+      'MESH_STREAM_JOIN_HISTORY',
+      `${stream} joins ${join.stream} as of event time over ${join.asOf.historyMs} ms, and its topic keeps ${kept}`,
+    )
   }
 
   async function plan(stream: string, hash: string): Promise<PlanResponse> {

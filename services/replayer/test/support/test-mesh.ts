@@ -26,7 +26,7 @@ export type TestRegistry = SchemaRegistry & { refuse: string | null; readonly su
 
 export async function createTestMesh(): Promise<TestMesh> {
   const clock = createManualClock()
-  const kafka = createMemoryKafka(() => clock.now())
+  const kafka = createMemoryKafka({ now: () => clock.now() })
   const store = createMemoryObjectStore()
   const registry = createTestRegistry()
   const producer = await kafka.producer()

@@ -103,6 +103,22 @@ describe('binding a bundle', () => {
   })
 
   test.each([
+    ['key: /id\nrefine: { schema: refined.avsc, cleanup: compact }\n', 'only the latest record'],
+    ['refine: { schema: refined.avsc, retention: 1d }\n', 'keeps 86400000 ms'],
+  ])('a join as of event time needs the history of the joined topic: %j', async (yaml, reason) => {
+    const replayer = await mesh.start()
+    const airports = await putStream(mesh.store, { name: 'airports', yaml })
+    await replayer.binder.bind('airports', airports.hash)
+    const joins = '[{ stream: airports, on: /origin, asOf: event-time, history: 2d }]'
+    const flights = `refine: { schema: refined.avsc, joins: ${joins} }\n`
+    const { hash } = await putStream(mesh.store, { name: 'flights', yaml: flights, besides: ['airports'] })
+    await expect(replayer.binder.bind('flights', hash)).rejects.toMatchObject({
+      code: 'MESH_STREAM_JOIN_HISTORY',
+      message: expect.stringContaining(reason) as string,
+    })
+  })
+
+  test.each([
     ['raw: { partitions: 3, retention: 7d }\n', 'MESH_STREAM_NEEDS_RAW', 'raw.partitions'],
     ['raw: { partitions: 2, retention: 7d }\nkey: /id\n', 'MESH_STREAM_NEEDS_RAW', 'key'],
     ['raw: { partitions: 2, retention: 8d }\n', 'MESH_CONTRACT_NOT_YET', 'raw.retention'],

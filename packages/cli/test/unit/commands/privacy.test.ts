@@ -57,10 +57,7 @@ async function written(user: string): Promise<{ email: string; note: string }> {
 }
 
 /** What the command prints, or the code of its error. */
-async function run(
-  args: readonly string[],
-  { yes = false, secret = SECRET } = {},
-): Promise<string> {
+async function run(args: readonly string[], { yes = false, secret = SECRET } = {}): Promise<string> {
   const printed: string[] = []
   const context = {
     positionals: args,

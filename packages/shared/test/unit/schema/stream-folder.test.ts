@@ -87,7 +87,7 @@ refine:
   dedupe: { window: 1h }
   joins:
     - { stream: customers, as: customer, on: /customer/id, onMissing: dead-letter }
-    - { stream: customers, on: /payer }
+    - { stream: customers, on: /payer, asOf: event-time, history: 2d }
   cleanup: compact
 lake: { bronze: { format: parquet }, silver: { format: parquet } }
 warehouse: { table: ORDERS, mode: upsert }
@@ -107,7 +107,13 @@ warehouse: { table: ORDERS, mode: upsert }
         dedupeWindowMs: 3_600_000,
         joins: [
           { stream: 'customers', as: 'customer', on: '/customer/id', onMissing: 'dead-letter' },
-          { stream: 'customers', as: 'customers', on: '/payer', onMissing: 'null' },
+          {
+            stream: 'customers',
+            as: 'customers',
+            on: '/payer',
+            onMissing: 'null',
+            asOf: { historyMs: 172_800_000 },
+          },
         ],
         cleanup: 'compact',
       },
@@ -172,6 +178,7 @@ warehouse: { table: orders }
       'refine: { schema: refined.avsc, joins: [{ stream: customers, on: /a }, { stream: customers, on: /b }] }',
       'two joins are called customers',
     ],
+    ['refine: { schema: refined.avsc, joins: [{ stream: customers, on: /a, history: 2d }] }', 'without `asOf'],
     ['ingest: [{ kind: events, secrets: [env:A] }]', '`secrets` belongs to kind webhook'],
     ['ingest: [{ kind: webhook, provider: github }]', 'needs `secrets`'],
     ['ingest: [{ kind: events, validate: true }]', 'needs raw.schema.json'],
