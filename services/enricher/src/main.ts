@@ -9,13 +9,18 @@ import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { createCodeLoader } from './adapters/code-loader.ts'
 import { createDedupeFolder } from './adapters/dedupe-folder.ts'
+import { createHttpLookups } from './adapters/http-lookups.ts'
 import { createJoinTables } from './adapters/join-tables.ts'
 import { openKeyedState } from './adapters/keyed-stores.ts'
 import { createTableFolder } from './adapters/table-folder.ts'
-import { CONFIG, ENV_PREFIX } from './config.ts'
+import { CONFIG, ENV_PREFIX, readSecret } from './config.ts'
+import { createBodyCache } from './core/body-cache.ts'
 import { createMemoryBudget } from './core/memory-budget.ts'
 import { createEnricher } from './service.ts'
 import { createEnricherTelemetry } from './telemetry.ts'
+
+/** A row that arrives wakes who waits for it; the rest is for lookups, and for what no event announces. */
+const PARKED_RETRY = { initialMs: 1000, maxMs: 30_000, factor: 2, retries: Number.POSITIVE_INFINITY }
 
 await runService({
   name: 'enricher',
@@ -44,6 +49,7 @@ await runService({
       onFatal: fatal,
     })
     const events = createEnricherTelemetry(telemetry, logger, { dedupeBudget, rowBudget, tables })
+    const lookups = createHttpLookups({ budget: rowBudget, readSecret, now: Date.now })
     const enricher = createEnricher({
       kafka,
       producer,
@@ -61,14 +67,22 @@ await runService({
       }),
       tables,
       openDedupe: dedupes.open,
+      look: lookups.look,
+      openKeyed: (id) => openKeyedState(join(config.stateDir, 'keyed'), id),
       retain(versions) {
         dedupes.retain(versions)
         tableFiles.retain(versions)
       },
       limits: config,
-      openKeyed: (id) => openKeyedState(join(config.stateDir, 'keyed'), id),
-      pace: { commitIntervalMs: config.commitIntervalMs, tickMs: 100, now: () => performance.now() },
+      pace: { ...config, tickMs: 100, now: () => performance.now(), random: Math.random },
+      parking: {
+        maxRecords: config.maxParkedRecords,
+        retry: PARKED_RETRY,
+        bodies: createBodyCache(config.parkedCacheBytes),
+      },
       wallClock: () => new Date().toISOString(),
+      epochMs: () => Date.now(),
+      random: Math.random,
       telemetry: events,
       logger,
       onFatal: fatal,
@@ -76,6 +90,7 @@ await runService({
     const clients: Service = {
       start: async () => {},
       async stop() {
+        await lookups.close()
         await producer.close()
         await kafka.close()
       },

@@ -1,8 +1,10 @@
+import { MeshError } from '@mesh/shared/core/errors'
 import type { RecordBatch } from '@mesh/shared/core/record'
+import type { KafkaPort, PartitionOffsets } from '@mesh/shared/kafka/port'
 import { readArrival, type Source } from './core/arrival.ts'
 import type { DedupeStore } from './core/dedupe.ts'
 import { rawSources, replayedSources } from './core/replayed.ts'
-import { partitionOffsets, type RestoreDeps, type RestoreFrom } from './restore-deps.ts'
+import type { RestoreDeps, RestoreFrom } from './restore.ts'
 
 export type DedupeGap = {
   readonly dedupe: DedupeStore
@@ -89,4 +91,15 @@ async function firstInWindow(
   if (rawTime === null || rawTime < retainMs) return 0
   const first = (await kafka.admin.offsetsAtTime(topic, rawTime - retainMs)).get(partition)
   return first ?? Number.MAX_SAFE_INTEGER
+}
+
+export async function partitionOffsets(
+  kafka: Pick<KafkaPort, 'admin'>,
+  topic: string,
+  partition: number,
+): Promise<PartitionOffsets> {
+  const found = (await kafka.admin.offsets(topic)).find((offsets) => offsets.partition === partition)
+  if (!found)
+    throw new MeshError('MESH_STREAM_UNKNOWN', 'the partition does not exist', { place: `${topic}/${partition}` })
+  return found
 }

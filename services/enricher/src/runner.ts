@@ -1,38 +1,66 @@
 import type { JoinRule } from '@mesh/shared/core/contract'
 import { MeshError } from '@mesh/shared/core/errors'
-import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic } from '@mesh/shared/core/topics'
-import { bundleAt, type ReplayedHistory, type StreamVersion, type StreamVersions } from '@mesh/shared/core/versions'
-import type { AssignedPartition, Assignment, GroupConsumer, KafkaPort } from '@mesh/shared/kafka/port'
+import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic, stateTopic } from '@mesh/shared/core/topics'
+import {
+  bundleAt,
+  newestBundle,
+  type ReplayedHistory,
+  type StreamVersion,
+  type StreamVersions,
+} from '@mesh/shared/core/versions'
+import type {
+  AssignedPartition,
+  Assignment,
+  Committed,
+  GroupConsumer,
+  KafkaPort,
+  PartitionHandler,
+  Producer,
+} from '@mesh/shared/kafka/port'
 import type { Service } from '@mesh/shared/runtime/service'
 import type { CodeLoader } from './adapters/code-loader.ts'
 import type { JoinTable, JoinTables, TableId } from './adapters/join-tables.ts'
+import { createParkedReader } from './adapters/parked-reader.ts'
 import { createRangeReader } from './adapters/range-reader.ts'
 import type { BookId } from './core/books.ts'
 import type { RefineCode } from './core/decide.ts'
 import type { DedupeStore } from './core/dedupe.ts'
 import { type DedupeScope, dedupeScope } from './core/dedupe-scope.ts'
-import type { JoinedRow } from './core/joins.ts'
+import { type JoinedRow, tableKey } from './core/joins.ts'
 import type { KeyedState } from './core/keyed-state.ts'
 import { isChangeStream } from './core/read-change.ts'
 import {
   createRawHandler,
   createReplayHandler,
   createWaitingRawHandler,
+  type Flow,
   type HandlerPace,
   type HandOver,
   IDLE_HANDLER,
 } from './handlers.ts'
-import { createPartitionWorker, type PartitionWorker, type WorkerContext } from './partition-worker.ts'
+import { joinRecord, type Look, prefetch } from './join-record.ts'
+import { createPartitionWorker, type PartitionWorker } from './partition-worker.ts'
+import { createPartitionWriters } from './partition-writers.ts'
 import { restorePartition } from './restore.ts'
+import type { ParkingContext, Stall, WorkerContext } from './worker-context.ts'
 
-export type RunnerDeps = Pick<WorkerContext, 'producer' | 'publish' | 'limits' | 'wallClock' | 'telemetry'> & {
+export type RunnerDeps = Pick<
+  WorkerContext,
+  'publish' | 'limits' | 'wallClock' | 'epochMs' | 'random' | 'telemetry'
+> & {
+  readonly producer: Pick<Producer, 'send'>
+  readonly parking: Omit<ParkingContext, 'read'>
+  /** Told of a partition (`<stream>/v<N>/<partition>`) that is held back, and of its end (null). */
+  readonly onStall: (place: string, stall: Stall | null) => void
   readonly kafka: KafkaPort
   readonly codes: CodeLoader
   readonly tables: JoinTables
   readonly openDedupe: (scope: DedupeScope) => DedupeStore
-  readonly pace: HandlerPace
   /** Where the histories of a change stream's keys are kept. */
   readonly openKeyed: (id: BookId) => KeyedState
+  readonly look: Look
+  /** `transactionIntervalMs` takes the place of the commit interval under exactly-once. */
+  readonly pace: HandlerPace & { readonly transactionIntervalMs: number }
   readonly onFatal: (error: unknown) => void
 }
 
@@ -45,24 +73,42 @@ export type RunnerTask = {
 
 /** Refines one stream under one version: a consumer group over raw, and over the replay topic until its history is read. */
 export function createRunner(deps: RunnerDeps, { state, version, joined }: RunnerTask): Service {
-  const { kafka, pace } = deps
+  const { kafka } = deps
   const topics = {
     raw: rawTopic(state.stream),
     refined: refinedTopic(state.stream, version.version),
     deadLetter: deadLetterTopic(state.stream),
+    state: stateTopic(state.stream, version.version),
   }
   const readRanges = createRangeReader(kafka)
   const group = enricherGroup(state.stream, version.version)
   const codes = new Map<string, RefineCode>()
   const tables = new Map<string, JoinTable>()
   const finished = new Map<number, PartitionWorker>()
-  const keyed = new Map<number, KeyedState>()
   const dedupes = new Map<number, DedupeStore>()
+  const keyed = new Map<number, KeyedState>()
+  const { look } = deps
+  let withLookups = false
+  const workers = new Map<number, PartitionWorker>()
+  const unsubscribe: (() => void)[] = []
+  const stalled = new Set<number>()
+  let pace: HandlerPace = deps.pace
+  let writers: ReturnType<typeof createPartitionWriters>
   let replay: ReplayedHistory | null = null
   let reading: ReplayedHistory | null = null
   let consumer: GroupConsumer
 
-  const context: WorkerContext = { ...deps, topics, group, codeAt, findRow }
+  const context: WorkerContext = {
+    ...deps,
+    topics,
+    group,
+    codeAt,
+    join: (input) => joinRecord(input, findRow, look),
+    prefetch: async (sources) => {
+      if (withLookups) await prefetch(sources, codeAt, look)
+    },
+    parking: { ...deps.parking, read: createParkedReader({ readRanges }, topics.state) },
+  }
 
   function codeAt(partition: number, offset: number): RefineCode {
     return codes.get(bundleAt(version, partition, offset).hash)!
@@ -90,16 +136,27 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
 
   async function start(): Promise<void> {
     for (const binding of version.bundles) codes.set(binding.hash, await deps.codes.load(binding))
+    withLookups = [...codes.values()].some(({ contract }) => (contract.refine.lookups ?? []).length > 0)
+    // The newest bundle says how is written, also what an older one decides.
+    const { guarantee } = codes.get(newestBundle(version).hash)!.contract.refine
+    const exactlyOnce = guarantee === 'exactly-once'
+    if (exactlyOnce) pace = { ...deps.pace, commitIntervalMs: deps.pace.transactionIntervalMs }
+    writers = createPartitionWriters(deps, { exactlyOnce, topics, group })
     await checkIdentity()
     replay = await existing(version.replay)
     reading = replay === null || (await allOnRaw()) ? null : replay
     try {
-      for (const [name, id] of tableIds()) tables.set(name, await deps.tables.acquire(id))
+      for (const [name, id] of tableIds()) {
+        const table = await deps.tables.acquire(id)
+        tables.set(name, table)
+        unsubscribe.push(table.onRow((key) => wake(tableKey(id.stream, key))))
+      }
       consumer = kafka.consumer({
         groupId: group,
         topics: reading === null ? [topics.raw] : [reading.topic, topics.raw],
         assign: (assigned) => (assigned.topic === topics.raw ? assignRaw(assigned) : assignReplay(assigned)),
         tickMs: pace.tickMs,
+        ...(exactlyOnce && { commit: (at, progress) => writers.commit(at, progress) }),
         onFatal: deps.onFatal,
       })
       await consumer.start()
@@ -107,6 +164,10 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       await releaseTables()
       throw error
     }
+  }
+
+  function wake(awaited: string): void {
+    for (const worker of workers.values()) worker.wake(awaited)
   }
 
   /** A topic that was made anew reuses offsets: the version's coordinates would mean other records. */
@@ -135,31 +196,45 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   }
 
   async function assignRaw(assigned: AssignedPartition): Promise<Assignment> {
-    const { partition, committed } = assigned
+    const { partition } = assigned
     finished.delete(partition)
+    const committed = await writers.begin(assigned)
     const start = version.start[partition] ?? 0
+    const flow = flowOf(topics.raw, partition)
     if (committed !== null || reading === null) {
       const position = committed?.offset ?? start
       checkPosition(assigned, position)
       const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: null })
-      return { position, handler: createRawHandler(worker, pace) }
+      return { position, handler: leaving(partition, createRawHandler(worker, pace, { flow, position })) }
     }
     const changeover = reading.changeover[partition] ?? 0
     // Until the replay's end is known its changeover may still move on.
     if (endOf(partition) !== null) checkPosition(assigned, changeover)
-    const replayed = (await kafka.admin.committed(group, reading.topic)).get(partition)
+    const replayed = await writers.begin({
+      topic: reading.topic,
+      partition,
+      committed: await committedOnReplay(partition),
+    })
     if (replayFinished(partition, replayed?.offset ?? 0)) {
       const metadata = replayed?.metadata ?? null
       const worker = await restored(partition, { metadata, start, atLeast: changeover, replayedTo: null })
       finished.set(partition, worker)
     }
     const handOver = handOverOf(partition, topics.raw)
-    return { position: changeover, handler: createWaitingRawHandler(changeover, pace, handOver), paused: true }
+    const handler = createWaitingRawHandler(changeover, pace, { handOver, flow })
+    return { position: changeover, handler: leaving(partition, handler), paused: true }
   }
 
-  async function assignReplay({ topic, partition, committed }: AssignedPartition): Promise<Assignment> {
+  async function committedOnReplay(partition: number): Promise<Committed | null> {
+    return (await kafka.admin.committed(group, reading!.topic)).get(partition) ?? null
+  }
+
+  async function assignReplay(assigned: AssignedPartition): Promise<Assignment> {
+    const { topic, partition } = assigned
+    const committed = await writers.begin(assigned)
     const position = committed?.offset ?? 0
-    const onRaw = (await kafka.admin.committed(group, topics.raw)).has(partition)
+    const rawCommit = (await kafka.admin.committed(group, topics.raw)).get(partition) ?? null
+    const onRaw = (await writers.begin({ topic: topics.raw, partition, committed: rawCommit })) !== null
     if (onRaw || replayFinished(partition, position)) return { position, handler: IDLE_HANDLER, paused: true }
     const start = version.start[partition] ?? 0
     const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: position })
@@ -173,9 +248,46 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
           position: () => consumer.positions().get(`${topic}/${partition}`) ?? position,
         },
         handOver: handOverOf(partition, topics.raw),
+        flow: flowOf(topic, partition),
+        position,
       },
     )
-    return { position, handler }
+    return { position, handler: leaving(partition, handler) }
+  }
+
+  /** What a partition holds is let go when it leaves; at a stop only after the last commit. */
+  function leaving(partition: number, handler: PartitionHandler): PartitionHandler {
+    return {
+      ...handler,
+      async close(reason) {
+        const progress = (await handler.close?.(reason)) ?? null
+        flowsAgain(partition)
+        if (reason === 'revoked') {
+          workers.delete(partition)
+          await writers.end(partition)
+        }
+        return progress
+      },
+    }
+  }
+
+  function flowOf(topic: string, partition: number): Flow {
+    return {
+      pause: () => consumer.pause(topic, partition),
+      resume: () => consumer.resume(topic, partition),
+      stalled(stall) {
+        if (stall === null) return flowsAgain(partition)
+        stalled.add(partition)
+        deps.telemetry.stalled({ stream: state.stream, version: version.version, partition }, stall)
+        deps.onStall(`${state.stream}/v${version.version}/${partition}`, stall)
+      },
+    }
+  }
+
+  function flowsAgain(partition: number): void {
+    if (!stalled.delete(partition)) return
+    deps.telemetry.stalled({ stream: state.stream, version: version.version, partition }, null)
+    deps.onStall(`${state.stream}/v${version.version}/${partition}`, null)
   }
 
   async function restored(
@@ -184,21 +296,23 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   ): Promise<PartitionWorker> {
     const id = { stream: state.stream, version: version.version, rawTopicId: state.rawTopicId, partition }
     const scope = dedupeScope(id, version, (binding) => codes.get(binding.hash)!.contract)
-    const began = pace.now()
+    const began = deps.pace.now()
     const changes = [...codes.values()].some((code) => isChangeStream(code.contract))
-    const openKeyed = changes ? openHistories : null
     const restoring = {
       kafka: { admin: kafka.admin, readRanges },
       topics,
       codeAt,
       scope,
-      replay,
       openDedupe,
-      openKeyed,
+      openKeyed: changes ? openHistories : null,
+      replay,
+      transactional: writers.transactional,
     }
-    const partitionState = await restorePartition(restoring, { id, ...from })
-    const worker = createPartitionWorker(partitionState, context)
-    deps.telemetry.restored(id, { ms: pace.now() - began, dedupeIds: worker.dedupeIds() })
+    const { state: partitionState, ends } = await restorePartition(restoring, { id, ...from })
+    const worker = createPartitionWorker(partitionState, context, writers.writerOf(partition, ends))
+    workers.set(partition, worker)
+    await worker.clean()
+    deps.telemetry.restored(id, { ms: deps.pace.now() - began, dedupeIds: worker.dedupeIds() })
     await worker.republish()
     return worker
   }
@@ -250,6 +364,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   }
 
   async function releaseTables(): Promise<void> {
+    for (const end of unsubscribe.splice(0)) end()
     const held = [...tables.keys()]
     tables.clear()
     const ids = tableIds()
@@ -260,9 +375,10 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     start,
     async stop() {
       await consumer.stop()
+      await writers.close()
+      for (const store of dedupes.values()) store.close()
       for (const opened of keyed.values()) opened.close()
       keyed.clear()
-      for (const store of dedupes.values()) store.close()
       await releaseTables()
     },
   }

@@ -5,6 +5,7 @@ import type { JoinTables } from './adapters/join-tables.ts'
 import type { BookId } from './core/books.ts'
 import type { MemoryBudget } from './core/memory-budget.ts'
 import type { Problem } from './core/problem.ts'
+import type { Stall } from './worker-context.ts'
 
 /** Every event of this service, each with its metric and its log line. */
 export type EnricherTelemetry = {
@@ -15,9 +16,16 @@ export type EnricherTelemetry = {
   duplicate(id: BookId, ageMs: number): void
   /** A join as of a time before the history that its table keeps. */
   beyondHistory(stream: string, version: number, as: string): void
-  checkpoint(id: BookId, held: { readonly dedupeIds: number; readonly dedupeBytes: number }): void
+  checkpoint(
+    id: BookId,
+    held: { readonly dedupeIds: number; readonly dedupeBytes: number; readonly parked: number },
+  ): void
   /** A value was left out because its subject is erased. */
   erased(stream: string): void
+  /** Parked records got their fates. */
+  released(id: BookId, fates: readonly ('ok' | 'drop' | 'deadLetter')[]): void
+  /** A partition is held back, or flows again (null). */
+  stalled(id: Pick<BookId, 'stream' | 'version' | 'partition'>, stall: Stall | null): void
   /** A partition's state was rebuilt and it begins to flow. */
   restored(id: BookId, restored: { readonly ms: number; readonly dedupeIds: number }): void
 }
@@ -46,7 +54,9 @@ const AGE_BOUNDS_S = [
   30 * 86_400,
 ]
 
-const FATES = ['ok', 'duplicate', 'drop', 'deadLetter', 'redelivered'] as const
+const FATES = ['ok', 'duplicate', 'drop', 'deadLetter', 'parked', 'redelivered'] as const
+
+const STALLS = ['parked-full', 'breaker', 'stopped'] as const
 
 export function createEnricherTelemetry(
   { meter }: Telemetry,
@@ -92,6 +102,11 @@ export function createEnricherTelemetry(
   const beyond = meter.createCounter('mesh_enricher_joins_beyond_history_total', {
     description: 'Joins as of a time before the history that is kept: they take the oldest row known.',
   })
+  const parked = meter.createGauge('mesh_enricher_parked_records', { description: 'Records that wait for a join.' })
+  const releases = meter.createCounter('mesh_enricher_released_total', { description: 'Parked records by fate.' })
+  const stalls = meter.createGauge('mesh_enricher_partition_stalled', {
+    description: '1 while a partition stands still, by reason.',
+  })
   const seconds = meter.createHistogram('mesh_enricher_restore_seconds', {
     description: 'Time to rebuild the state of a partition.',
   })
@@ -105,12 +120,24 @@ export function createEnricherTelemetry(
     deadLettered({ stream, version }, problem) {
       deadLetters.add(1, { stream, version, code: problem.own ? problem.code : 'refine' })
     },
-    erased: (stream) => erased.add(1, { stream }),
     beyondHistory: (stream, version, as) => beyond.add(1, { stream, version, as }),
     duplicate: ({ stream, version }, ageMs) => ages.record(ageMs / 1000, { stream, version }),
-    checkpoint({ stream, version, partition }, { dedupeIds, dedupeBytes }) {
-      ids.record(dedupeIds, { stream, version, partition })
-      disk.record(dedupeBytes, { stream, version, partition })
+    erased: (stream) => erased.add(1, { stream }),
+    checkpoint({ stream, version, partition }, held) {
+      ids.record(held.dedupeIds, { stream, version, partition })
+      disk.record(held.dedupeBytes, { stream, version, partition })
+      parked.record(held.parked, { stream, version, partition })
+    },
+    released({ stream, version }, fates) {
+      for (const fate of fates) releases.add(1, { stream, version, fate })
+    },
+    stalled({ stream, version, partition }, stall) {
+      for (const reason of STALLS) stalls.record(stall?.kind === reason ? 1 : 0, { stream, version, partition, reason })
+      const where = { stream, version, partition }
+      if (stall === null) logger.warn(where, 'the partition flows again')
+      else if (stall.kind === 'parked-full')
+        logger.warn({ ...where, ...stall }, 'the partition waits: too much is parked')
+      else logger.error({ ...where, ...stall }, 'the partition stands still; it is tried again')
     },
     restored({ stream, version, partition }, { ms, dedupeIds }) {
       seconds.record(ms / 1000, { stream, version })

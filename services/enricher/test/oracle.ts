@@ -64,8 +64,9 @@ export function recompute(
       case 'deadLetter':
         counts = addCounts(counts, { [fate.kind]: 1 })
         break
+      case 'parked':
       case 'published':
-        throw new Error('a recomputation publishes nothing')
+        throw new Error('a recomputation publishes and parks nothing')
     }
   }
   return { counts, hash: formatHash(hash), fates }

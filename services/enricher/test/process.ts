@@ -9,9 +9,11 @@ import { type CodeLoader, createCodeLoader, type PrivacyDeps } from '../src/adap
 import { createDedupeFolder } from '../src/adapters/dedupe-folder.ts'
 import { createJoinTables, type JoinTablesDeps } from '../src/adapters/join-tables.ts'
 import { openKeyedState } from '../src/adapters/keyed-stores.ts'
+import { createBodyCache } from '../src/core/body-cache.ts'
 import { createMemoryBudget } from '../src/core/memory-budget.ts'
 import { createMemoryTableStore } from '../src/core/table-store.ts'
-import { createRunner } from '../src/runner.ts'
+import type { Look } from '../src/join-record.ts'
+import { createRunner, type RunnerDeps } from '../src/runner.ts'
 import type { EnricherDeps } from '../src/service.ts'
 import type { EnricherTelemetry } from '../src/telemetry.ts'
 import type { World } from './world.ts'
@@ -23,6 +25,8 @@ export const SILENT_TELEMETRY: EnricherTelemetry = {
   beyondHistory: () => {},
   checkpoint: () => {},
   erased: () => {},
+  released: () => {},
+  stalled: () => {},
   restored: () => {},
 }
 
@@ -39,20 +43,32 @@ export type ProcessOptions = {
   /** What stands between the process and the broker: a place to crash. */
   readonly kafka?: KafkaPort
   readonly maxChunkBytes?: number
+  readonly parking?: RunnerDeps['parking']
+  readonly epochMs?: () => number
+  readonly onStall?: RunnerDeps['onStall']
   readonly joined?: ReadonlyMap<string, number>
   readonly version?: number
+  readonly look?: Look
   readonly openStore?: JoinTablesDeps['openStore']
 }
 
 /** So few that test logs make many segments. */
 const SEGMENT_IDS = 8
 
+export const TEST_LIMITS = { maxChunkBytes: 700_000, maxOutputBytes: 100_000, maxTransactionBytes: 1_000_000 }
+
+/** Parking that is tried again within milliseconds. */
+export function testParking(changes: Partial<RunnerDeps['parking']> = {}): RunnerDeps['parking'] {
+  const retry = { initialMs: 20, maxMs: 200, factor: 2, retries: Number.POSITIVE_INFINITY }
+  return { maxRecords: 1000, retry, bodies: createBodyCache(10_000), ...changes }
+}
+
 /** What a process of the service builds, over the world's broker. */
 export async function processDeps(
   world: World,
   options: ProcessOptions,
   onFatal: (e: unknown) => void,
-): Promise<EnricherDeps> {
+): Promise<EnricherDeps & RunnerDeps> {
   const kafka = options.kafka ?? world.kafka
   const producer = await kafka.producer()
   const publisher = createCommitPublisher(producer)
@@ -64,6 +80,7 @@ export async function processDeps(
     producer,
     publish: (event) => publisher.publish(event),
     codes: codesOf(world),
+    openKeyed: (id) => openKeyedState(join(world.cacheDir, 'keyed'), id),
     tables: createJoinTables({
       kafka,
       codec: world.codec,
@@ -73,12 +90,16 @@ export async function processDeps(
       onFatal,
     }),
     openDedupe: dedupes.open,
+    look: options.look ?? (() => Promise.reject(new Error('nobody answers lookups'))),
     retain: dedupes.retain,
     logger: SILENT_LOGGER,
-    limits: { maxChunkBytes: options.maxChunkBytes ?? 700_000, maxOutputBytes: 100_000 },
-    openKeyed: (id) => openKeyedState(join(world.cacheDir, 'keyed'), id),
-    pace: { commitIntervalMs: 0, tickMs: 5, now: () => performance.now() },
+    limits: { ...TEST_LIMITS, maxChunkBytes: options.maxChunkBytes ?? 700_000 },
+    pace: { commitIntervalMs: 0, transactionIntervalMs: 0, tickMs: 5, now: () => performance.now(), random: () => 0 },
+    parking: options.parking ?? testParking(),
     wallClock: () => '2026-01-01T00:00:00.000Z',
+    epochMs: options.epochMs ?? (() => Date.now()),
+    random: () => 0,
+    onStall: options.onStall ?? (() => {}),
     telemetry: SILENT_TELEMETRY,
     onFatal,
   }

@@ -156,7 +156,8 @@ async function resultOf(fate: Fate, { told, reason, decode }: Telling): Promise<
       return { kind: 'deadLetter', code, message, stage }
     }
     case 'published':
-      throw new Error('a test publishes nothing')
+    case 'parked':
+      throw new Error('a test publishes and parks nothing')
   }
 }
 

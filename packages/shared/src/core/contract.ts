@@ -52,6 +52,26 @@ export type Privacy = {
   readonly fields: readonly PrivacyRule[]
 }
 
+/** An HTTP answer that joins like a row. */
+export type LookupRule = {
+  readonly as: string
+  /** `{/pointer}` stands for the event's text at that JSON Pointer, percent-encoded. */
+  readonly url: string
+  /** Values as they are, or references to secrets: env:NAME, file:/path. */
+  readonly headers: Readonly<Record<string, string>>
+  /** How long an answer is used again; 0 = never. */
+  readonly cacheMs: number
+  /** Of one whole request. */
+  readonly timeoutMs: number
+  /** Requests at a time. */
+  readonly concurrency: number
+  readonly onMissing: 'null' | 'dead-letter'
+  /** How long an event waits, parked, for the other side to answer before it is a dead letter. */
+  readonly retryMs: number
+  /** CIDRs that may be reached although they are not public. */
+  readonly allow: readonly string[]
+}
+
 export type Contract = {
   readonly name: string
   readonly description: string
@@ -67,9 +87,12 @@ export type Contract = {
   readonly raw: { readonly partitions: number; readonly retentionMs: number }
   readonly refine: {
     readonly schema: string
-    readonly guarantee: 'at-least-once'
+    readonly guarantee: 'at-least-once' | 'exactly-once'
+    /** Absent in bundles that were frozen before there was one: the defaults hold. */
+    readonly breaker?: { readonly share: number; readonly window: number }
     readonly dedupeWindowMs: number
     readonly joins: readonly JoinRule[]
+    readonly lookups?: readonly LookupRule[]
     readonly cleanup: 'delete' | 'compact'
     readonly retentionMs: number
   }

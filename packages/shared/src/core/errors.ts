@@ -119,6 +119,14 @@ export const ERRORS = {
     status: 500,
     hint: 'The enricher group was moved by other hands and its books with it: rebuild the stream with `mesh replay`.',
   },
+  MESH_REFINE_STATE_LOST: {
+    status: 500,
+    hint: 'Parked records are missing on the state topic, or it was made anew: rebuild the stream with `mesh replay`.',
+  },
+  MESH_REFINE_FENCED: {
+    status: 500,
+    hint: 'Another process wrote to the same partition. Nothing is lost: this one starts again from its last commit.',
+  },
   MESH_DECODE_JSON: { status: 422, hint: 'The raw record is not JSON.' },
   MESH_DECODE_AVRO: { status: 422, hint: 'The refined record cannot be decoded with its schema.' },
   MESH_CDC_ENVELOPE: {
@@ -156,6 +164,14 @@ export const ERRORS = {
   MESH_PRIVACY_NOT_SEALED: {
     status: 422,
     hint: 'Give a value as it stands in the refined topic or a table: mesh-enc.1.…',
+  },
+  MESH_LOOKUP_FAILED: {
+    status: 503,
+    hint: 'The other side of a lookup does not answer: check it and its credential; the event waits until its `retry` is over.',
+  },
+  MESH_LOOKUP_REFUSED: {
+    status: 422,
+    hint: 'The other side of a lookup refuses the event, or its answer is no JSON object; correct the url and redrive.',
   },
   MESH_STATE_DAMAGED: {
     status: 500,
@@ -235,6 +251,19 @@ export const ERRORS = {
   MESH_STACK_SERVICE_UNKNOWN: { status: 400, hint: 'Check the service name; `services/` holds one folder for each.' },
   MESH_STACK_NOT_RUNNING: { status: 409, hint: 'Start it with `mesh up`.' },
   MESH_STACK_STOPPED: { status: 409, hint: 'The stack was stopped while it was starting; start it again.' },
+  MESH_HTTP_TARGET_REFUSED: {
+    status: 502,
+    hint: 'Correct the address. Where the target is meant to be reached, allow its network in MESH_OUTBOUND_ALLOWED_CIDRS or its port in MESH_OUTBOUND_PORTS.',
+  },
+  MESH_HTTP_UNREACHABLE: { status: 502, hint: 'Check that the server is up and that this machine may reach it.' },
+  MESH_HTTP_TLS: {
+    status: 502,
+    hint: "Check the server's certificate; trust a private authority with NODE_EXTRA_CA_CERTS.",
+  },
+  MESH_HTTP_TIMEOUT: { status: 504, hint: 'The server is slow: ask for less at a time or give it more time.' },
+  MESH_HTTP_TOO_LARGE: { status: 502, hint: 'Ask for smaller pages, or raise the bound that the message names.' },
+  MESH_HTTP_ENCODING: { status: 502, hint: 'The server must answer plain or as gzip, br or deflate, and whole.' },
+  MESH_HTTP_REDIRECT: { status: 502, hint: 'Name the address that the server redirects to.' },
   MESH_INTERNAL: { status: 500, hint: 'This is a defect; the log has the cause.' },
 } as const
 

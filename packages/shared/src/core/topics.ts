@@ -2,6 +2,8 @@
 export const rawTopic = (stream: string): string => `raw.${stream}.v1`
 export const refinedTopic = (stream: string, version: number): string => `refined.${stream}.v${version}`
 export const deadLetterTopic = (stream: string): string => `dead-letter.${stream}.v1`
+/** Parked records of a version; same partitions as raw. */
+export const stateTopic = (stream: string, version: number): string => `mesh.state.${stream}.v${version}`
 export const replayTopic = (stream: string, job: string): string => `replay.${stream}.${job}`
 
 export const COMMITS_TOPIC = 'mesh.commits'
@@ -29,6 +31,7 @@ export const versionTable = (table: string, version: number): string => `${table
 /** Headers of ours. Everything that starts with one of the reserved prefixes is stripped from outside input. */
 export const HEADER = {
   src: 'mesh-src',
+  origin: 'mesh-origin',
   code: 'mesh-code',
   joins: 'mesh-joins',
   replay: 'mesh-replay',

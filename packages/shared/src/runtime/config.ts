@@ -77,6 +77,22 @@ export const LAKE_CONFIG = {
   },
 } as const
 
+/** Where a service may connect to on a contract's word. */
+export const OUTBOUND_CONFIG = {
+  outboundAllowedCidrs: {
+    env: 'MESH_OUTBOUND_ALLOWED_CIDRS',
+    kind: 'list',
+    default: [],
+    doc: 'Networks that contracts may name although they are not public, e.g. 10.1.0.0/16,127.0.0.0/8.',
+  },
+  outboundPorts: {
+    env: 'MESH_OUTBOUND_PORTS',
+    kind: 'list',
+    default: ['80', '443'],
+    doc: 'Ports that contracts may name.',
+  },
+} as const
+
 export const STATE_CONFIG = {
   stateDir: { env: 'MESH_STATE_DIR', kind: 'string', doc: 'Folder for caches that may be lost.' },
 } as const

@@ -3,6 +3,7 @@ import { parseDuration } from '../core/duration.ts'
 import { tableName } from '../core/topics.ts'
 import { compileFormat, isTimeZone } from '../core/zoned-time.ts'
 import { buildIngest, checkIngests, isKeyedBySource, type RawIngest } from './contract-ingest.ts'
+import { buildLookup, checkLookups, type RawLookup } from './contract-lookups.ts'
 import type { YamlPath } from './contract-yaml.ts'
 
 /** A contract as stream.schema.json lets it through. */
@@ -18,7 +19,9 @@ export type RawContract = {
   readonly raw?: { readonly partitions?: number; readonly retention?: string }
   readonly refine: {
     readonly schema: string
+    readonly guarantee?: 'at-least-once' | 'exactly-once'
     readonly dedupe?: { readonly window?: string }
+    readonly breaker?: { readonly share?: number; readonly window?: number }
     readonly joins?: readonly {
       readonly stream: string
       readonly as?: string
@@ -27,6 +30,7 @@ export type RawContract = {
       readonly asOf?: 'event-time'
       readonly history?: string
     }[]
+    readonly lookups?: readonly RawLookup[]
     readonly cleanup?: 'delete' | 'compact'
     readonly retention?: string
   }
@@ -61,7 +65,8 @@ export function buildContract(raw: RawContract): Contract {
     raw: { partitions: raw.raw?.partitions ?? DEFAULT_PARTITIONS, retentionMs },
     refine: {
       schema: refine.schema,
-      guarantee: 'at-least-once',
+      guarantee: refine.guarantee ?? 'at-least-once',
+      breaker: { share: refine.breaker?.share ?? 0.5, window: refine.breaker?.window ?? 1000 },
       dedupeWindowMs: durationOf(refine.dedupe?.window) ?? Math.min(retentionMs, MAX_DEFAULT_WINDOW_MS),
       joins: (refine.joins ?? []).map((join) => ({
         stream: join.stream,
@@ -70,6 +75,7 @@ export function buildContract(raw: RawContract): Contract {
         onMissing: buildOnMissing(join.onMissing ?? 'null'),
         ...(join.asOf === undefined ? {} : { asOf: { historyMs: durationOf(join.history) ?? DEFAULT_HISTORY_MS } }),
       })),
+      ...(refine.lookups === undefined ? {} : { lookups: refine.lookups.map(buildLookup) }),
       cleanup: refine.cleanup ?? 'delete',
       retentionMs: durationOf(refine.retention) ?? retentionMs,
     },
@@ -88,9 +94,11 @@ export function checkContract(
   if (raw.name !== place.folder) report(['name'], `name must be the folder's name, ${place.folder}`)
   checkEventTime(raw, report)
   checkIngests(raw, report)
+  checkChangeWaits(raw, report)
   checkTimes(raw, report)
   checkJoins(raw, place.siblings, report)
   const keyed = raw.key !== undefined || raw.ingest.some(isKeyedBySource)
+  checkLookups(raw.refine.lookups ?? [], joinNames(raw), report)
   if (!keyed && raw.warehouse?.mode === 'upsert') {
     report(['warehouse', 'mode'], 'upsert keeps the latest row per key: the contract needs `key`')
   }
@@ -100,6 +108,17 @@ export function checkContract(
   if (raw.refine.cleanup === 'compact' && raw.refine.retention !== undefined) {
     report(['refine', 'retention'], 'a compacted topic has no retention: remove one of the two')
   }
+}
+
+/** A parked record is read again later, and by then the history of its key has moved on. */
+function checkChangeWaits(raw: RawContract, report: ReportProblem): void {
+  if (!raw.ingest.some(({ kind }) => kind === 'cdc')) return
+  raw.refine.joins?.forEach(({ onMissing }, i) => {
+    if (typeof onMissing !== 'object') return
+    report(['refine', 'joins', i], 'a change stream cannot wait for a joined row yet: use null or dead-letter')
+  })
+  if (raw.refine.lookups)
+    report(['refine', 'lookups'], 'a change stream cannot have lookups yet: their events may have to wait')
 }
 
 function buildPrivacy({ key, fields }: NonNullable<RawContract['privacy']>): Privacy {
@@ -150,6 +169,8 @@ function checkJoins(raw: RawContract, siblings: readonly string[], report: Repor
     }
   })
 }
+
+const joinNames = (raw: RawContract): string[] => (raw.refine.joins ?? []).map((join) => join.as ?? join.stream)
 
 /** Null when there is none; the JSON Schema has checked its form. */
 function durationOf(text: string | undefined): number | null {

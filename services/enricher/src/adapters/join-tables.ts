@@ -17,6 +17,8 @@ export type JoinTable = {
   /** The row that held at a time; `beyond` when that lies before the history that is kept. */
   findAsOf(key: string, atMs: number): { readonly row: JoinedRow | null; readonly beyond: boolean }
   size(): number
+  /** Calls back for every row that arrives from now on, after it can be found. The returned function ends it. */
+  onRow(listener: (key: string) => void): () => void
 }
 
 /** Which table: of a stream's version, with a history or without. */
@@ -109,6 +111,7 @@ async function openTable(id: TableId, deps: JoinTablesDeps): Promise<Open> {
   const store = deps.openStore(id, topicId)
   const cache = createRowCache(deps.budget)
   if (!goesOn(store, offsets, deps.wallClockMs())) store.clear()
+  const listeners = new Set<(key: string) => void>()
 
   async function take(batch: RecordBatch): Promise<void> {
     await codec.prepare(schemaIds(batch.records.map(({ value }) => value)))
@@ -123,6 +126,7 @@ async function openTable(id: TableId, deps: JoinTablesDeps): Promise<Open> {
     }
     store.apply({ partition: batch.partition, nextOffset: batch.nextOffset, rows, highest })
     for (const { key } of rows) cache.delete(key)
+    for (const { key } of rows) for (const listener of listeners) listener(key)
   }
 
   function decoded(cacheKey: string, read: () => TableRow | null): JoinedRow | null {
@@ -158,6 +162,10 @@ async function openTable(id: TableId, deps: JoinTablesDeps): Promise<Open> {
           return { row: row === null ? null : decoded(`\n${row.src}`, () => row), beyond }
         },
         size: () => store.size(),
+        onRow(listener) {
+          listeners.add(listener)
+          return () => void listeners.delete(listener)
+        },
       },
       async stop() {
         await follower.stop()

@@ -37,6 +37,8 @@ export type Fate =
   | { readonly kind: 'duplicate' }
   | { readonly kind: 'drop' }
   | { readonly kind: 'deadLetter'; readonly problem: Problem }
+  /** It waits, or follows one that waits; its outputs come in lane `parked`. */
+  | { readonly kind: 'parked' }
 
 export type Decidable = {
   readonly source: Source
@@ -57,8 +59,13 @@ export function settledFate({ published, arrival, duplicate }: Decidable): Fate 
   return duplicate ? { kind: 'duplicate' } : null
 }
 
-/** The fate by joins and user code. Never throws for what an event or refine.ts does. @throws SubjectKeysMissing: fetch and ask again */
-export function refinedFate(input: Decidable, joined: Joined): Fate {
+export type RefinedFate = Exclude<Fate, { kind: 'published' | 'duplicate' | 'parked' }>
+
+/**
+ * The fate by joins and user code. Never throws for what an event or refine.ts does. `joined` waits for nothing.
+ * @throws SubjectKeysMissing: fetch and ask again
+ */
+export function refinedFate(input: Decidable, joined: Joined): RefinedFate {
   const fate = emittable(input, joined)
   if (fate.kind !== 'ok' || fate.records.length === 0) return fate
   if (input.passed) {
@@ -78,7 +85,7 @@ export function refinedFate(input: Decidable, joined: Joined): Fate {
 }
 
 /** `refinedFate` with the keys of every subject that the outputs name: at once where they are known, else once they are fetched. */
-export function protectedFate(input: Decidable, joined: Joined): Fate | Promise<Fate> {
+export function protectedFate(input: Decidable, joined: Joined): RefinedFate | Promise<RefinedFate> {
   try {
     return refinedFate(input, joined)
   } catch (error) {
@@ -88,7 +95,7 @@ export function protectedFate(input: Decidable, joined: Joined): Fate | Promise<
   }
 }
 
-function emittable({ source, arrival, code }: Decidable, joined: Joined): Fate {
+function emittable({ source, arrival, code }: Decidable, joined: Joined): RefinedFate {
   switch (arrival.kind) {
     case 'poison':
       return dead(arrival.problem)
@@ -122,7 +129,7 @@ type Live = Exclude<Arrival, { kind: 'poison' }>
 function okFate(
   values: readonly OutputValue[],
   from: { source: Source; arrival: Live; code: RefineCode; joined: Joined },
-): Fate {
+): RefinedFate {
   const { records, hash } = refinedRecords(values, {
     source: from.source,
     eventId: from.arrival.eventId,
@@ -203,4 +210,4 @@ function refineRecord({ at, record }: Source, arrival: Live): RefineRecord {
   }
 }
 
-const dead = (problem: Problem): Fate => ({ kind: 'deadLetter', problem })
+const dead = (problem: Problem): RefinedFate => ({ kind: 'deadLetter', problem })

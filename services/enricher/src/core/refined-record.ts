@@ -1,5 +1,5 @@
 import { addHash, type HashSum, refinedHash } from '@mesh/shared/core/books'
-import { formatMeshSrc, MAIN_LANE } from '@mesh/shared/core/coordinate'
+import { formatMeshSrc, formatOrigin, MAIN_LANE, PARKED_LANE } from '@mesh/shared/core/coordinate'
 import { header, type RecordHeader, type RecordToSend, textBytes } from '@mesh/shared/core/record'
 import { HEADER } from '@mesh/shared/core/topics'
 import type { Source } from './arrival.ts'
@@ -47,6 +47,30 @@ export function refinedRecords(
     })
   }
   return { records, hash }
+}
+
+/**
+ * The outputs of a released record in lane `parked`, from what they would be in main. Each has a sequence number of its own, from
+ * `first` on; which output of which raw record it is says `mesh-origin`.
+ */
+export function releasedRecords(
+  records: readonly RecordToSend[],
+  { at, first }: { at: Source['at']; first: number },
+): { records: RecordToSend[]; hash: HashSum } {
+  let hash: HashSum = 0n
+  const released = records.map((record, index): RecordToSend => {
+    const src = { lane: PARKED_LANE, topicId: at.topicId, partition: at.partition, offset: first + index, index: 0 }
+    hash = addHash(hash, refinedHash(src, record.key, payloadOf(record.value)))
+    return {
+      ...record,
+      headers: [
+        ...record.headers.filter(({ name }) => name !== HEADER.src),
+        header(HEADER.src, formatMeshSrc(src)),
+        header(HEADER.origin, formatOrigin({ ...at, index })),
+      ],
+    }
+  })
+  return { records: released, hash }
 }
 
 /** The headers a raw record came with: `mesh-*` is the mesh's own, and what arrives under it is a forgery or a replay's. */

@@ -11,7 +11,13 @@ import { bytesText, type KafkaRecord, textBytes } from '@mesh/shared/core/record
 import { enricherGroup, rawTopic, refinedTopic, VERSIONS_TOPIC } from '@mesh/shared/core/topics'
 import type { BundleBinding, StreamVersions } from '@mesh/shared/core/versions'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
-import { deadLetterTopicSpec, meshTopics, rawTopicSpec, refinedTopicSpec } from '@mesh/shared/kafka/mesh-topics'
+import {
+  deadLetterTopicSpec,
+  meshTopics,
+  rawTopicSpec,
+  refinedTopicSpec,
+  stateTopicSpec,
+} from '@mesh/shared/kafka/mesh-topics'
 import type { KafkaPort, Producer } from '@mesh/shared/kafka/port'
 import { createFolderObjectStore } from '@mesh/shared/lake/folder-object-store'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
@@ -20,7 +26,7 @@ import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { loadStreamFolder } from '@mesh/shared/schema/stream-folder'
 import { afterAll, beforeAll, expect, inject, onTestFailed, onTestFinished, test } from 'vitest'
 import { createCodeLoader, type PrivacyDeps } from '../../src/adapters/code-loader.ts'
-import { readBooks } from '../../src/core/books.ts'
+import { readBooks } from '../../src/core/books-metadata.ts'
 import type { JoinedRow } from '../../src/core/joins.ts'
 import { recompute } from '../oracle.ts'
 import { ordersLog, srcOf } from '../orders.ts'
@@ -71,6 +77,7 @@ async function apply(folderName: string): Promise<StreamVersions> {
     rawTopicSpec(contract),
     refinedTopicSpec(contract, 1, false),
     deadLetterTopicSpec(contract),
+    stateTopicSpec(contract, 1),
   ])
   const { hash, codeHash, contractHash } = bundle
   const binding: BundleBinding = { hash, codeHash, contractHash, schemaId, from: [] }

@@ -1,7 +1,7 @@
 import { formatHash } from '@mesh/shared/core/books'
 import { liveVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { describe, expect, test } from 'vitest'
-import { readBooks } from '../../src/core/books.ts'
+import { readBooks } from '../../src/core/books-metadata.ts'
 import type { RefineCode } from '../../src/core/decide.ts'
 import { mortalKafka } from '../crash.ts'
 import { type Recomputed, recompute } from '../oracle.ts'
@@ -48,7 +48,7 @@ async function expectExact(past: History, log: Log, place: string): Promise<void
   ).toEqual(emitted)
 }
 
-describe('a candidate with a replayed history', { timeout: 60_000 }, () => {
+describe('a candidate with a replayed history', { timeout: 180_000 }, () => {
   test('decides the whole history once, from the replay topic and then from raw', async () => {
     const past = await history()
     await runToEnd(past.world, past.candidate, { version: 2 })

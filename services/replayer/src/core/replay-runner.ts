@@ -1,7 +1,7 @@
 import { describeError, isMeshError } from '@mesh/shared/core/errors'
 import type { ReplayJob, ReplayProgress } from '@mesh/shared/core/replay-api'
 import { DEFAULT_RETRY, retryDelayMs } from '@mesh/shared/core/retry-policy'
-import { enricherGroup, landingGroup, silverGroup } from '@mesh/shared/core/topics'
+import { enricherGroup, landingGroup, silverGroup, stateTopic } from '@mesh/shared/core/topics'
 import { type CandidateBuilderPorts, createCandidateBuilder } from './candidate-builder.ts'
 import type { EmissionState } from './emission.ts'
 import { advanceJob, emittingProgress } from './job-state.ts'
@@ -183,7 +183,8 @@ export function createReplayRunner(ports: RunnerPorts, settings: RunnerSettings)
         landingGroup(stream, version),
       ])
     }
-    await ports.removal.deleteTopics(cancelled ? [job.replayTopic, job.refinedTopic] : [job.replayTopic])
+    const own = [job.refinedTopic, stateTopic(job.stream, job.version)]
+    await ports.removal.deleteTopics(cancelled ? [job.replayTopic, ...own] : [job.replayTopic])
     await jobs.update(job.id, (current) => ({ ...current, error: null, cleaned: true }))
   }
 
