@@ -1,5 +1,5 @@
 import { deadLetter, ok, type Refine } from '@mesh/client/refine'
-import type { Airport, RawAirport } from './types.ts'
+import type { Airport, RawAirport } from './generated.ts'
 
 export const refine: Refine<RawAirport, Airport> = (event) => {
   const latitude = degrees(event.latitude, 90)

@@ -1,7 +1,7 @@
 import { deadLetter, drop, ok, type Refine } from '@mesh/client/refine'
-import type { Flight, RawFlight } from './types.ts'
+import type { Flight, Joins, RawFlight } from './generated.ts'
 
-export const refine: Refine<RawFlight, Flight> = (event, { joins }) => {
+export const refine: Refine<RawFlight, Flight, Joins> = (event, { joins }) => {
   if (event.distance === 0) return drop('ferry flight')
   const departure = parseLocal(event.date)
   if (!departure) return deadLetter('FLIGHT_DATE', 'date is not readable: expected yyyy/MM/dd HH:mm')
@@ -13,10 +13,10 @@ export const refine: Refine<RawFlight, Flight> = (event, { joins }) => {
     distance: event.distance,
     origin: event.origin,
     destination: event.destination,
-    originCity: text(joins['origin']?.['city']),
-    originState: text(joins['origin']?.['state']),
-    destinationCity: text(joins['destination']?.['city']),
-    destinationState: text(joins['destination']?.['state']),
+    originCity: joins.origin?.city ?? null,
+    originState: joins.origin?.state ?? null,
+    destinationCity: joins.destination?.city ?? null,
+    destinationState: joins.destination?.state ?? null,
   })
 }
 
@@ -28,5 +28,3 @@ function parseLocal(date: unknown): string | null {
   const time = new Date(`${local}Z`)
   return Number.isNaN(time.getTime()) || !time.toISOString().startsWith(local) ? null : local
 }
-
-const text = (value: unknown): string | null => (typeof value === 'string' ? value : null)

@@ -1,5 +1,5 @@
 import { deadLetter, ok, type Refine } from '@mesh/client/refine'
-import type { Activity, GithubEvent } from './types.ts'
+import type { Activity, RawActivity } from './generated.ts'
 
 type Part = Readonly<Record<string, unknown>>
 
@@ -34,7 +34,7 @@ const SUBJECTS: Readonly<Record<string, string>> = {
   workflow_dispatch: 'workflow',
 }
 
-export const refine: Refine<GithubEvent, Activity> = (event, { record }) => {
+export const refine: Refine<RawActivity, Activity> = (event, { record }) => {
   const name = record.headers['x-github-event']
   if (!name) return deadLetter('GITHUB_EVENT', 'the x-github-event header is missing')
   const subject = SUBJECTS[name] ?? name
@@ -80,7 +80,7 @@ function titleOf(about: Part | null): string | null {
   )
 }
 
-function refOf(event: GithubEvent, about: Part | null): string | null {
+function refOf(event: RawActivity, about: Part | null): string | null {
   return (
     text(event['ref']) ??
     text(part(part(event['pull_request'])?.['head'])?.['ref']) ??

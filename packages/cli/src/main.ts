@@ -7,6 +7,7 @@ import { dbt } from './commands/dbt.ts'
 import { down } from './commands/down.ts'
 import { jobs } from './commands/jobs.ts'
 import { post } from './commands/post.ts'
+import { privacy } from './commands/privacy.ts'
 import { replay } from './commands/replay.ts'
 import { sql } from './commands/sql.ts'
 import { start } from './commands/start.ts'
@@ -20,7 +21,21 @@ import type { Environment } from './stack/process.ts'
 import { renderHelp, renderOverview } from './usage.ts'
 
 /** In the order of `mesh --help`. */
-const COMMANDS: readonly Command[] = [start, up, down, status, streams, post, tail, sql, verify, replay, jobs, dbt]
+const COMMANDS: readonly Command[] = [
+  start,
+  up,
+  down,
+  status,
+  streams,
+  post,
+  tail,
+  sql,
+  verify,
+  replay,
+  jobs,
+  dbt,
+  privacy,
+]
 
 process.exitCode = await main(process.argv.slice(2), process.env)
 

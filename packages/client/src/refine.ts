@@ -13,10 +13,31 @@ export type RefineRecord = {
   readonly receivedAt: string
 }
 
-export type RefineContext = {
+/** The joined rows by their `as` name, as refined records of the joined stream; null when missing. */
+export type AnyJoins = Readonly<Record<string, Record<string, unknown> | null>>
+
+/** @template J the joined rows by name: `Joins` of the stream's generated.ts. */
+export type RefineContext<J = AnyJoins> = {
   readonly record: RefineRecord
-  /** The joined rows by their `as` name, as refined records of the joined stream; null when missing. */
-  readonly joins: Readonly<Record<string, Record<string, unknown> | null>>
+  readonly joins: J
+}
+
+/** What happened to a row: created, updated, deleted, read by a snapshot; its table truncated; a logical message. */
+export type ChangeOp = 'c' | 'u' | 'd' | 'r' | 't' | 'm'
+
+/** The event of a stream of kind cdc: one change of one row, as Debezium reports it. */
+export type Change<Row = Record<string, unknown>> = {
+  readonly op: ChangeOp
+  /** The row before; null for a new row, and where the database does not log it. May hold the key alone (replica identity). */
+  readonly before: Row | null
+  /** The row after; null for a delete. */
+  readonly after: Row | null
+  /** Debezium's `source` block: server, table, position, time of the change (`ts_ms`). */
+  readonly source: Readonly<Record<string, unknown>>
+  /** op `m`: prefix and content. */
+  readonly message?: Readonly<Record<string, unknown>>
+  /** MongoDB: the changed and removed fields of an update. */
+  readonly updateDescription?: Readonly<Record<string, unknown>>
 }
 
 export type Output<R> = { readonly record: R; readonly subKey?: string }
@@ -27,7 +48,14 @@ export type Outcome<R> =
   | { readonly kind: 'drop'; readonly reason: string }
   | { readonly kind: 'deadLetter'; readonly code: string; readonly reason: string }
 
-export type Refine<E = unknown, R = Record<string, unknown>> = (event: E, context: RefineContext) => Outcome<R>
+/**
+ * @template E the event as received @template R the record to write @template J the joined rows
+ * `mesh streams generate` writes all three: `Refine<RawFlight, Flight, Joins>`.
+ */
+export type Refine<E = unknown, R = Record<string, unknown>, J = AnyJoins> = (
+  event: E,
+  context: RefineContext<J>,
+) => Outcome<R>
 
 /** One refined record, or none to many with a `subKey` each (key = `<source key>/<subKey>`, same partition). */
 export function ok(none: readonly never[]): Outcome<never>

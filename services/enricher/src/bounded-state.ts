@@ -2,12 +2,13 @@ import { join } from 'node:path'
 import { createDedupeFolder } from './adapters/dedupe-folder.ts'
 import { createHttpLookups, type HttpLookups } from './adapters/http-lookups.ts'
 import { createJoinTables, type JoinTables, type JoinTablesDeps } from './adapters/join-tables.ts'
+import { openKeyedState } from './adapters/keyed-stores.ts'
 import { createTableFolder } from './adapters/table-folder.ts'
 import { readSecret } from './config.ts'
 import { createMemoryBudget, type MemoryBudget } from './core/memory-budget.ts'
 import type { EnricherDeps } from './service.ts'
 
-export type BoundedState = Pick<EnricherDeps, 'openDedupe' | 'retain'> & {
+export type BoundedState = Pick<EnricherDeps, 'openDedupe' | 'openKeyed' | 'retain'> & {
   readonly tables: JoinTables
   readonly lookups: HttpLookups
   readonly dedupeBudget: MemoryBudget
@@ -35,6 +36,7 @@ export function createBoundedState({ config, ...deps }: BoundedStateOptions): Bo
   const tableFiles = createTableFolder(join(config.stateDir, 'tables'))
   return {
     openDedupe: dedupes.open,
+    openKeyed: (id) => openKeyedState(join(config.stateDir, 'keyed'), id),
     retain(versions) {
       dedupes.retain(versions)
       tableFiles.retain(versions)

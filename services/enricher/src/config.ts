@@ -28,6 +28,22 @@ const OWN_CONFIG = {
     max: 16_000_000,
     doc: 'Most bytes that the outputs of one event may take; keep it below max.message.bytes. Above it: dead letter.',
   },
+  erasureNoticeMs: {
+    env: 'MESH_ENRICHER_ERASURE_NOTICE',
+    kind: 'duration',
+    default: 30_000,
+    min: 1000,
+    max: 3_600_000,
+    doc: 'Longest time that the erasure of a subject may go unnoticed. One request per stream each time.',
+  },
+  maxSubjects: {
+    env: 'MESH_ENRICHER_MAX_SUBJECTS',
+    kind: 'integer',
+    default: 100_000,
+    min: 100,
+    max: 10_000_000,
+    doc: 'Data keys of subjects held in memory per stream with privacy rules, about 200 bytes each.',
+  },
   dedupeSegmentIds: {
     env: 'MESH_ENRICHER_DEDUPE_SEGMENT_IDS',
     kind: 'integer',

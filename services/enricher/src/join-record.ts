@@ -1,7 +1,7 @@
 import type { JoinRule, LookupRule } from '@mesh/shared/core/contract'
 import { readArrival, type Source } from './core/arrival.ts'
 import type { Decidable, RefineCode } from './core/decide.ts'
-import { type Joined, type JoinedRow, joinKey, joinRows, NO_JOINS } from './core/joins.ts'
+import { type Joined, type JoinedRow, joinKey, joinRows, joinRulesOf, NO_JOINS } from './core/joins.ts'
 import { type Answer, lookupUrl, withLookups } from './core/lookups.ts'
 
 /** The row that a rule joins to an event of this time. */
@@ -14,7 +14,7 @@ export function joinRecord(input: Decidable, findRow: FindRow, look: Look): Join
   const lookups = code.contract.refine.lookups ?? []
   const bytes = source.record.value
   const joined = joinTables(input, findRow)
-  if (lookups.length === 0 || arrival.kind !== 'event' || bytes === null) return joined
+  if (lookups.length === 0 || (arrival.kind !== 'event' && arrival.kind !== 'change') || bytes === null) return joined
   // What is settled or waits already asks nobody.
   if (joined.problem !== null || joined.transient !== null) return joined
   const answers = lookups.map((rule) => {
@@ -28,9 +28,9 @@ export function joinRecord(input: Decidable, findRow: FindRow, look: Look): Join
 }
 
 function joinTables({ source, arrival, code }: Decidable, findRow: FindRow): Joined {
-  const rules = code.contract.refine.joins
   const bytes = source.record.value
-  if (rules.length === 0 || arrival.kind !== 'event' || bytes === null) return NO_JOINS
+  if (bytes === null || (arrival.kind !== 'event' && arrival.kind !== 'change')) return NO_JOINS
+  const rules = joinRulesOf(arrival, code.contract.refine.joins)
   const { event, eventTimeMs } = arrival
   const keys = rules.map((rule) => joinKey(rule, event, bytes))
   const found = rules.map((rule, i) => (keys[i] == null ? null : findRow(rule, keys[i], eventTimeMs)))

@@ -4,6 +4,7 @@ import { connectKafka, producerClient } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
 import { exportLag } from '@mesh/shared/runtime/lag-telemetry'
+import { createSecretReader } from '@mesh/shared/runtime/secrets'
 import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
@@ -33,16 +34,28 @@ await runService({
     const producer = await kafka.producer()
     const publisher = createCommitPublisher(producer)
     const bounded = createBoundedState({ kafka, codec, config, onFatal: fatal })
-    const { tables, lookups, openDedupe, retain } = bounded
+    const { tables, lookups, openDedupe, openKeyed, retain } = bounded
+    const events = createEnricherTelemetry(telemetry, logger, bounded)
     const enricher = createEnricher({
       kafka,
       producer,
       publish: (event) => publisher.publish(event),
-      codes: createCodeLoader({ store, codec, cacheDir: join(config.stateDir, 'bundles') }),
+      codes: createCodeLoader({
+        store,
+        codec,
+        cacheDir: join(config.stateDir, 'bundles'),
+        privacy: {
+          readSecret: createSecretReader(process.env),
+          holdMs: config.erasureNoticeMs,
+          maxSubjects: config.maxSubjects,
+          onErased: (stream) => events.erased(stream),
+        },
+      }),
       tables,
       openDedupe,
       retain,
       look: lookups.look,
+      openKeyed,
       limits: config,
       pace: { ...config, tickMs: 100, now: () => performance.now(), random: Math.random },
       parking: {
@@ -53,7 +66,7 @@ await runService({
       wallClock: () => new Date().toISOString(),
       epochMs: () => Date.now(),
       random: Math.random,
-      telemetry: createEnricherTelemetry(telemetry, logger, bounded),
+      telemetry: events,
       logger,
       onFatal: fatal,
     })

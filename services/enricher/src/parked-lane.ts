@@ -3,7 +3,7 @@ import type { RecordToSend } from '@mesh/shared/core/record'
 import { readArrival, type Source } from './core/arrival.ts'
 import { type Books, bookRelease, MAX_SETTLED, type Release, SEQUENCE_BLOCK } from './core/books.ts'
 import { type DeadLetterFrom, deadLetterRecord } from './core/dead-letter.ts'
-import { type Decidable, type RefinedFate, refinedFate } from './core/decide.ts'
+import { type Decidable, protectedFate, type RefinedFate } from './core/decide.ts'
 import { giveUp, type Transient } from './core/joins.ts'
 import { nextTry, type ParkedRecord } from './core/parked.ts'
 import { parkedKey, parkedStateRecord, parkedTombstone } from './core/parked-state.ts'
@@ -153,7 +153,7 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
         return null
       }
     }
-    const fate = refinedFate(input, joined.problem === null ? giveUp(joined) : joined)
+    const fate = await protectedFate(input, joined.problem === null ? giveUp(joined) : joined)
     index.release(unit)
     return { source, record, fate, attempt }
   }

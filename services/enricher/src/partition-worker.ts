@@ -7,9 +7,10 @@ import { bookEventTime, bookFate, closeStep, stillParked } from './core/books.ts
 import { booksMetadata, commitEvents } from './core/books-metadata.ts'
 import { createBreaker, DEFAULT_BREAKER, type Trip } from './core/breaker.ts'
 import { deadLetterRecord } from './core/dead-letter.ts'
-import { type Decidable, type Fate, type RefineCode, refinedFate, settledFate } from './core/decide.ts'
+import { type Decidable, type Fate, protectedFate, type RefineCode, settledFate } from './core/decide.ts'
 import type { Joined } from './core/joins.ts'
 import { orderUnit } from './core/parked.ts'
+import { isChangeStream, readChange } from './core/read-change.ts'
 import { coverRefined, coverState, createParkedLane, type Parked, type Releasing } from './parked-lane.ts'
 import { type Step, type StepWriter, stepBytes } from './step-writer.ts'
 import type { PartitionState, Stall, WorkerContext } from './worker-context.ts'
@@ -69,7 +70,7 @@ export function createPartitionWorker(
   context: WorkerContext,
   writer: StepWriter,
 ): PartitionWorker {
-  const { id, books, dedupe, fates } = state
+  const { id, books, dedupe, keyed, fates } = state
   const { topics, limits, telemetry } = context
   const deadLetterFrom = { topic: topics.raw, group: context.group, version: id.version }
   const lane = createParkedLane({ state, context, writer, deadLetterFrom })
@@ -165,8 +166,13 @@ export function createPartitionWorker(
   /** What may be done only once per record: the dedupe takes note of it. */
   function prepare(source: Source): Prepared {
     const code = context.codeAt(id.partition, source.at.offset)
-    const arrival = readArrival(source, code.contract)
     dedupe.advance(source.record.timestamp)
+    if (isChangeStream(code.contract)) {
+      // A change is held against its key's history, without a time window.
+      const { arrival, superseded } = readChange(source, code.contract, keyed)
+      return { source, arrival, code, duplicate: superseded, ageMs: null }
+    }
+    const arrival = readArrival(source, code.contract)
     const ageMs = arrival.kind === 'poison' ? null : dedupe.note(arrival.eventId, code.contract.refine.dedupeWindowMs)
     return { source, arrival, code, duplicate: ageMs !== null, ageMs }
   }
@@ -184,10 +190,11 @@ export function createPartitionWorker(
     if (settled !== null) return decidedAs(prepared, settled)
     const unit = orderUnit(source.record.key, offset)
     if (lane.holds(unit, offset)) return parkedAs(prepared, unit, null)
-    const settle = (joined: Joined): Decision =>
-      joined.transient !== null && joined.problem === null
-        ? parkedAs(prepared, unit, joined)
-        : decidedAs(prepared, refinedFate(input, joined))
+    const settle = (joined: Joined): Decision | Promise<Decision> => {
+      if (joined.transient !== null && joined.problem === null) return parkedAs(prepared, unit, joined)
+      const fate = protectedFate(input, joined)
+      return fate instanceof Promise ? fate.then((one) => decidedAs(prepared, one)) : decidedAs(prepared, fate)
+    }
     const joined = context.join(input)
     return joined instanceof Promise ? joined.then(settle) : settle(joined)
   }
@@ -246,7 +253,7 @@ export function createPartitionWorker(
     books.contractHash = prepared.code.contractHash
     books.rawTime = Math.max(books.rawTime ?? source.record.timestamp, source.record.timestamp)
     bookFate(books, fate)
-    if (fate.kind === 'duplicate') telemetry.duplicate(id, prepared.ageMs ?? 0)
+    if (fate.kind === 'duplicate' && prepared.ageMs !== null) telemetry.duplicate(id, prepared.ageMs)
     if (parked !== null) lane.booked(parked)
     else if (fate.kind !== 'parked') lane.forgetState(source)
     if (fate.kind === 'deadLetter') telemetry.deadLettered(id, fate.problem)
@@ -275,8 +282,11 @@ export function createPartitionWorker(
         dedupeBytes: dedupe.diskBytes(),
         parked: stillParked(books),
       })
-      // The dedupe has noted what is held back too: it is cut only where it ends with the books.
-      if (held.every(({ prepared }) => prepared === null)) dedupe.cut(books.sourceNext)
+      // Dedupe and histories have noted what is held back too: they are cut only where they end with the books.
+      if (held.every(({ prepared }) => prepared === null)) {
+        dedupe.cut(books.sourceNext)
+        keyed.seal(books.sourceNext)
+      }
       announcedNext = books.sourceNext
       announcement = commitEvents(id, books, parkedFrom)
       parkedFrom = books.parked.next
@@ -286,6 +296,7 @@ export function createPartitionWorker(
     },
     async announce() {
       await lane.committed()
+      keyed.keep()
       if (announcement === null) return
       const events = announcement
       announcement = null

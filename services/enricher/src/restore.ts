@@ -11,9 +11,11 @@ import type { RefineCode } from './core/decide.ts'
 import type { DedupeStore } from './core/dedupe.ts'
 import type { DedupeScope } from './core/dedupe-scope.ts'
 import { createPublishedFates } from './core/fates.ts'
+import { createKeyedState, createMemoryKeyedStore, type KeyedState } from './core/keyed-state.ts'
 import { createPublishedReleases } from './core/published-releases.ts'
 import { payloadOf } from './core/refined-record.ts'
 import { partitionOffsets, restoreDedupe } from './restore-dedupe.ts'
+import { restoreKeyed } from './restore-keyed.ts'
 import { restoreParked } from './restore-parked.ts'
 import type { PartitionEnds } from './step-writer.ts'
 import type { PartitionState } from './worker-context.ts'
@@ -25,6 +27,8 @@ export type RestoreDeps = {
   readonly scope: DedupeScope
   /** The dedupe store of a partition, with what an earlier process left in it. */
   readonly openDedupe: (scope: DedupeScope) => DedupeStore
+  /** Opens what is kept of a change stream's keys; null for any other stream. */
+  readonly openKeyed: ((id: BookId) => KeyedState) | null
   /** True: whoever wrote before is fenced, and what lies beyond books of a transaction is nobody's. */
   readonly transactional: boolean
   /** The history that the version was given, while its topic exists. */
@@ -98,9 +102,13 @@ export async function restorePartition(deps: RestoreDeps, from: RestoreFrom): Pr
     state: stateOffsets,
     releases,
   })
+  const keyed =
+    deps.openKeyed === null
+      ? createKeyedState(createMemoryKeyedStore())
+      : await restoreKeyed({ ...deps, openKeyed: deps.openKeyed }, from, books.sourceNext)
   const fatesEnd = output.highWatermark
   return {
-    state: { id, books, dedupe, fates, fatesEnd, parked, announced },
+    state: { id, books, dedupe, keyed, fates, fatesEnd, parked, announced },
     ends: { refined: fatesEnd, state: stateOffsets?.highWatermark ?? null },
   }
 }

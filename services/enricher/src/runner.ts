@@ -22,8 +22,8 @@ import type { JoinTables } from './adapters/join-tables.ts'
 import { createParkedReader } from './adapters/parked-reader.ts'
 import { createRangeReader } from './adapters/range-reader.ts'
 import type { RefineCode } from './core/decide.ts'
-import type { DedupeStore } from './core/dedupe.ts'
-import { type DedupeScope, dedupeScope } from './core/dedupe-scope.ts'
+import { dedupeScope } from './core/dedupe-scope.ts'
+import { isChangeStream } from './core/read-change.ts'
 import {
   createRawHandler,
   createReplayHandler,
@@ -34,6 +34,7 @@ import {
 } from './handlers.ts'
 import type { Look } from './join-record.ts'
 import { createPartitionFlows, type FlowDeps } from './partition-flow.ts'
+import { createPartitionStores, type PartitionStoresDeps } from './partition-stores.ts'
 import { createPartitionWorker, type PartitionWorker } from './partition-worker.ts'
 import { createPartitionWriters } from './partition-writers.ts'
 import { restorePartition } from './restore.ts'
@@ -41,13 +42,13 @@ import { createRunnerJoins } from './runner-joins.ts'
 import type { ParkingContext, WorkerContext } from './worker-context.ts'
 
 export type RunnerDeps = Pick<WorkerContext, 'publish' | 'limits' | 'wallClock' | 'epochMs' | 'random' | 'telemetry'> &
-  FlowDeps & {
+  FlowDeps &
+  PartitionStoresDeps & {
     readonly producer: Pick<Producer, 'send'>
     readonly parking: Omit<ParkingContext, 'read'>
     readonly kafka: KafkaPort
     readonly codes: CodeLoader
     readonly tables: JoinTables
-    readonly openDedupe: (scope: DedupeScope) => DedupeStore
     readonly look: Look
     /** `transactionIntervalMs` takes the place of the commit interval under exactly-once. */
     readonly pace: HandlerPace & { readonly transactionIntervalMs: number }
@@ -74,7 +75,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   const group = enricherGroup(state.stream, version.version)
   const codes = new Map<string, RefineCode>()
   const finished = new Map<number, PartitionWorker>()
-  const dedupes = new Map<number, DedupeStore>()
+  const stores = createPartitionStores(deps)
   const workers = new Map<number, PartitionWorker>()
   let pace: HandlerPace = deps.pace
   let writers: ReturnType<typeof createPartitionWriters>
@@ -231,8 +232,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
         flows.end(partition)
         if (reason === 'revoked') {
           workers.delete(partition)
-          dedupes.get(partition)?.close()
-          dedupes.delete(partition)
+          stores.release(partition)
           await writers.end(partition)
         }
         return progress
@@ -247,12 +247,14 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     const id = { stream: state.stream, version: version.version, rawTopicId: state.rawTopicId, partition }
     const scope = dedupeScope(id, version, (binding) => codes.get(binding.hash)!.contract)
     const began = deps.pace.now()
+    const changes = [...codes.values()].some((code) => isChangeStream(code.contract))
     const restoring = {
       kafka: { admin: kafka.admin, readRanges },
       topics,
       codeAt,
       scope,
-      openDedupe,
+      openDedupe: stores.openDedupe,
+      openKeyed: changes ? stores.openKeyed : null,
       replay,
       transactional: writers.transactional,
     }
@@ -263,15 +265,6 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     deps.telemetry.restored(id, { ms: deps.pace.now() - began, dedupeIds: worker.dedupeIds() })
     await worker.republish()
     return worker
-  }
-
-  /** The store of a former assignment is done: its lanes have ended before a partition is assigned again. */
-  function openDedupe(scope: DedupeScope): DedupeStore {
-    const { partition } = scope.id
-    dedupes.get(partition)?.close()
-    const store = deps.openDedupe(scope)
-    dedupes.set(partition, store)
-    return store
   }
 
   function checkPosition(
@@ -308,7 +301,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     async stop() {
       await consumer.stop()
       await writers.close()
-      for (const store of dedupes.values()) store.close()
+      stores.close()
       await joins.release()
     },
   }

@@ -20,6 +20,8 @@ export type EnricherTelemetry = {
     id: BookId,
     held: { readonly dedupeIds: number; readonly dedupeBytes: number; readonly parked: number },
   ): void
+  /** A value was left out because its subject is erased. */
+  erased(stream: string): void
   /** Parked records got their fates. */
   released(id: BookId, fates: readonly ('ok' | 'drop' | 'deadLetter')[]): void
   /** A partition is held back, or flows again (null). */
@@ -65,6 +67,9 @@ export function createEnricherTelemetry(
   const outputs = meter.createCounter('mesh_enricher_outputs_total', { description: 'Refined records booked.' })
   const deadLetters = meter.createCounter('mesh_enricher_dead_letters_total', {
     description: 'Dead letters by code; codes of refine.ts count as "refine".',
+  })
+  const erased = meter.createCounter('mesh_enricher_erased_values_total', {
+    description: 'Values left out because their subject is erased.',
   })
   const ids = meter.createGauge('mesh_enricher_dedupe_ids', { description: 'Event ids held for the dedupe window.' })
   meter
@@ -117,6 +122,7 @@ export function createEnricherTelemetry(
     },
     beyondHistory: (stream, version, as) => beyond.add(1, { stream, version, as }),
     duplicate: ({ stream, version }, ageMs) => ages.record(ageMs / 1000, { stream, version }),
+    erased: (stream) => erased.add(1, { stream }),
     checkpoint({ stream, version, partition }, held) {
       ids.record(held.dedupeIds, { stream, version, partition })
       disk.record(held.dedupeBytes, { stream, version, partition })

@@ -8,6 +8,7 @@ import type { Decidable, RefineCode } from './core/decide.ts'
 import type { DedupeStore } from './core/dedupe.ts'
 import type { PublishedFates } from './core/fates.ts'
 import type { Joined } from './core/joins.ts'
+import type { KeyedState } from './core/keyed-state.ts'
 import type { ParkedIndex } from './core/parked.ts'
 import type { PublishedReleases } from './core/published-releases.ts'
 import type { EnricherTelemetry } from './telemetry.ts'
@@ -60,6 +61,8 @@ export type PartitionState = {
   readonly id: BookId
   readonly books: Books
   readonly dedupe: DedupeStore
+  /** Histories of a change stream's keys. */
+  readonly keyed: KeyedState
   readonly fates: PublishedFates
   /** End of the own output that `fates` was read from. */
   readonly fatesEnd: number

@@ -5,9 +5,10 @@ import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { SILENT_LOGGER } from '@mesh/shared/runtime/logger'
 import { vi } from 'vitest'
-import { createCodeLoader } from '../src/adapters/code-loader.ts'
+import { type CodeLoader, createCodeLoader, type PrivacyDeps } from '../src/adapters/code-loader.ts'
 import { createDedupeFolder } from '../src/adapters/dedupe-folder.ts'
 import { createJoinTables, type JoinTablesDeps } from '../src/adapters/join-tables.ts'
+import { openKeyedState } from '../src/adapters/keyed-stores.ts'
 import { createBodyCache } from '../src/core/body-cache.ts'
 import type { RefineCode } from '../src/core/decide.ts'
 import { createMemoryBudget } from '../src/core/memory-budget.ts'
@@ -24,9 +25,19 @@ export const SILENT_TELEMETRY: EnricherTelemetry = {
   duplicate: () => {},
   beyondHistory: () => {},
   checkpoint: () => {},
+  erased: () => {},
   released: () => {},
   stalled: () => {},
   restored: () => {},
+}
+
+/** The secret that every stream of a test finds under any reference. */
+export const TEST_SECRET = 'a secret of at least thirty-two characters'
+
+export function codesOf(world: World, privacy: Partial<PrivacyDeps> = {}): CodeLoader {
+  const { store, codec, cacheDir } = world
+  const plain = { readSecret: async () => TEST_SECRET, holdMs: 1000, maxSubjects: 1000, onErased: () => {} }
+  return createCodeLoader({ store, codec, cacheDir, privacy: { ...plain, ...privacy } })
 }
 
 export type ProcessOptions = {
@@ -64,7 +75,7 @@ export async function processDeps(
   const kafka = options.kafka ?? world.kafka
   const producer = await kafka.producer()
   const publisher = createCommitPublisher(producer)
-  const codes = createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir })
+  const codes = codesOf(world)
   const budget = createMemoryBudget(64_000_000)
   const dir = join(world.cacheDir, 'dedupe')
   const dedupes = createDedupeFolder({ dir, segmentIds: SEGMENT_IDS, budget })
@@ -73,6 +84,7 @@ export async function processDeps(
     producer,
     publish: (event) => publisher.publish(event),
     codes: { load: async (binding) => (options.code ?? ((code) => code))(await codes.load(binding)) },
+    openKeyed: (id) => openKeyedState(join(world.cacheDir, 'keyed'), id),
     tables: createJoinTables({
       kafka,
       codec: world.codec,

@@ -19,6 +19,7 @@ import { readBooks } from '../src/core/books-metadata.ts'
 import type { RefineCode } from '../src/core/decide.ts'
 import { createDedupeStore } from '../src/core/dedupe.ts'
 import type { JoinedRow } from '../src/core/joins.ts'
+import { createKeyedState, createMemoryKeyedStore } from '../src/core/keyed-state.ts'
 import { createRunner, type RunnerDeps } from '../src/runner.ts'
 import { contractOf } from './contract.ts'
 import { SILENT_TELEMETRY, TEST_LIMITS, testParking } from './process.ts'
@@ -219,6 +220,7 @@ async function startProcess(client: MemoryClient, of: ProcessOf): Promise<Servic
     codes: { load: async () => code },
     tables: tablesOf(rows, scheduler),
     openDedupe: ({ retainMs }) => createDedupeStore(retainMs),
+    openKeyed: () => createKeyedState(createMemoryKeyedStore()),
     look: () => Promise.reject(new Error('nobody answers lookups')),
     limits: { ...TEST_LIMITS, maxChunkBytes: 600, maxTransactionBytes: 2000 },
     pace: {

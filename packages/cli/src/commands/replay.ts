@@ -1,9 +1,11 @@
 import { MeshError } from '@mesh/shared/core/errors'
 import type { ReplayBound, ReplayJob, ReplayRequest, ReplaysResponse } from '@mesh/shared/core/replay-api'
+import { putBundle } from '@mesh/shared/schema/bundle'
 import type { Command, CommandContext } from '../command.ts'
 import { callJson } from '../http-json.ts'
 import type { MeshAccess } from '../mesh-access.ts'
 import { withMesh } from '../running-mesh.ts'
+import { freezeProject } from '../streams/project.ts'
 import { renderColumns } from '../table.ts'
 import { waitFor } from '../wait-for.ts'
 
@@ -22,6 +24,10 @@ export const replay: Command = {
     to: { type: 'string', value: 'BOUND', doc: 'end, exclusive, likewise (default: now)' },
     source: { type: 'string', value: 'NAME', doc: 'auto (default), lake or log' },
     rate: { type: 'string', value: 'NUMBER', doc: 'at most so many records per second' },
+    'new-code': {
+      type: 'boolean',
+      doc: 'with the folder as it is: contract, schema and refine.ts (default: what runs)',
+    },
     'then-cutover': { type: 'boolean', doc: 'cut over as soon as the candidate is ready' },
     'no-wait': { type: 'boolean', doc: 'start the job and return' },
     list: { type: 'boolean', doc: 'list replay jobs' },
@@ -50,7 +56,7 @@ async function startReplay(context: CommandContext, mesh: MeshAccess): Promise<n
   if (!stream || rest.length > 0) throw new MeshError('MESH_CLI_USAGE', 'replay takes one stream')
   const job = await callJson<ReplayJob>(`${mesh.replayerUrl}/v1/replays`, {
     method: 'POST',
-    body: requestOf(context, stream),
+    body: { ...requestOf(context, stream), ...(await newCode(context, mesh, stream)) },
   })
   context.note(`replay ${job.id}: ${stream} into v${job.version}`)
   if (context.flag('no-wait')) return printJobs(context, [job])
@@ -66,6 +72,14 @@ async function startReplay(context: CommandContext, mesh: MeshAccess): Promise<n
   })
   context.note(`${stream} v${job.version} is live`)
   return printJobs(context, [done])
+}
+
+/** A change that the live version cannot take (an unsafe schema, another table) is the candidate's from its first record on. */
+async function newCode(context: CommandContext, { store }: MeshAccess, stream: string): Promise<{ bundle?: string }> {
+  if (!context.flag('new-code')) return {}
+  const [bundle] = await freezeProject(context.projectDir(), [stream])
+  await putBundle(store, bundle!)
+  return { bundle: bundle!.hash }
 }
 
 /** Shows progress until the job is READY or CANCELLED; null when Ctrl-C ended the watching (the job goes on). */

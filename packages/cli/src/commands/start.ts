@@ -12,6 +12,7 @@ import { STACK_OPTIONS, stackOptionsOf } from '../stack-options.ts'
 import { createSteps, type Steps } from '../steps.ts'
 import { applyStreams } from '../streams/apply.ts'
 import { waitForGateway } from '../streams/wait-for-gateway.ts'
+import { noteStaleTypes } from '../types/stream-types.ts'
 
 const DEFAULT_FLIGHTS = 5000
 
@@ -71,11 +72,17 @@ async function demonstrate(
   context: CommandContext,
   { stack, mesh, env, flights, steps }: Demonstration,
 ): Promise<boolean> {
-  const applied = await applyStreams({
-    projectRoot: context.projectDir(),
-    store: mesh.store,
-    replayerUrl: mesh.replayerUrl,
-  })
+  await noteStaleTypes(context)
+  let refusals = 0
+  const applied = await applyStreams(
+    { projectRoot: context.projectDir(), store: mesh.store, replayerUrl: mesh.replayerUrl },
+    {
+      onRefused(stream, error) {
+        refusals++
+        steps.note(`${stream} is refused and stays as it runs: ${error.message} [${error.code}]`)
+      },
+    },
+  )
   await waitForGateway(
     mesh.gateway.url,
     applied.map((answer) => answer.stream),
@@ -91,7 +98,7 @@ async function demonstrate(
     onStep: steps.note,
   })
   context.print(context.json ? JSON.stringify(result, null, 2) : renderReport(result, stack.addresses))
-  return result.complete
+  return result.complete && refusals === 0
 }
 
 /** A stack that ends by itself ends the demonstration too, with its reason. */

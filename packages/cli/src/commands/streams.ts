@@ -3,22 +3,26 @@ import type { PlanResponse } from '@mesh/shared/core/replay-api'
 import type { Command, CommandContext } from '../command.ts'
 import { withMesh } from '../running-mesh.ts'
 import { applyStreams, checkStreams } from '../streams/apply.ts'
+import { projectStreams } from '../streams/project.ts'
+import { isStale, noteStaleTypes, streamTypes, writeTypes } from '../types/stream-types.ts'
 
 export const streams: Command = {
   name: 'streams',
-  summary: 'check says what a change to streams/ will do; apply does it; list shows what runs',
-  usage: 'check|apply|list [stream...]',
-  options: {},
+  summary: 'check says what a change to streams/ will do; apply does it; generate writes types; list shows what runs',
+  usage: 'check|apply|generate|list [stream...]',
+  options: { check: { type: 'boolean', doc: 'generate: write nothing, exit code 1 if types are missing or stale' } },
   async run(context) {
     const [action, ...only] = context.positionals
     if (action === 'check') return check(context, only)
     if (action === 'apply') return apply(context, only)
+    if (action === 'generate') return generate(context, only)
     if (action === 'list') return list(context)
-    throw new MeshError('MESH_CLI_USAGE', `streams takes check, apply or list, not '${action ?? ''}'`)
+    throw new MeshError('MESH_CLI_USAGE', `streams takes check, apply, generate or list, not '${action ?? ''}'`)
   },
 }
 
-function check(context: CommandContext, only: readonly string[]): Promise<number> {
+async function check(context: CommandContext, only: readonly string[]): Promise<number> {
+  await noteStaleTypes(context, only)
   return withMesh(context, async (mesh) => {
     const plans = await checkStreams({
       projectRoot: context.projectDir(),
@@ -31,19 +35,44 @@ function check(context: CommandContext, only: readonly string[]): Promise<number
   })
 }
 
-function apply(context: CommandContext, only: readonly string[]): Promise<number> {
+async function apply(context: CommandContext, only: readonly string[]): Promise<number> {
+  await noteStaleTypes(context, only)
   return withMesh(context, async (mesh) => {
-    const answers = await applyStreams(
+    const refused: { stream: string; code: string; message: string; hint: string }[] = []
+    const applied = await applyStreams(
       { projectRoot: context.projectDir(), store: mesh.store, replayerUrl: mesh.replayerUrl, only },
-      (stream, answer) => {
-        const what = answer.changed ? `bound bundle ${answer.bundle.slice(0, 12)} to v${answer.version}` : 'unchanged'
-        if (!context.json)
-          context.print(`${stream}: ${what}${answer.createdTopics.map((topic) => `\n  created ${topic}`).join('')}`)
+      {
+        onApplied(stream, answer) {
+          const what = answer.changed ? `bound bundle ${answer.bundle.slice(0, 12)} to v${answer.version}` : 'unchanged'
+          if (!context.json)
+            context.print(`${stream}: ${what}${answer.createdTopics.map((topic) => `\n  created ${topic}`).join('')}`)
+        },
+        onRefused(stream, { code, message, hint }) {
+          refused.push({ stream, code, message, hint })
+          if (!context.json) context.print(renderRefusal(stream, { code, message, hint }))
+        },
       },
     )
-    if (context.json) context.print(JSON.stringify(answers, null, 2))
-    return 0
+    if (context.json) context.print(JSON.stringify({ applied, refused }, null, 2))
+    return refused.length > 0 ? 1 : 0
   })
+}
+
+/** Types need no running mesh. */
+async function generate(context: CommandContext, only: readonly string[]): Promise<number> {
+  const projectRoot = context.projectDir()
+  const types = await streamTypes(projectRoot, await projectStreams(projectRoot, only))
+  const stale = types.filter(isStale).map(({ stream }) => stream)
+  if (!context.flag('check')) await writeTypes(types)
+  if (context.json)
+    context.print(JSON.stringify(types.map(({ stream, file }) => ({ stream, file, stale: stale.includes(stream) }))))
+  else {
+    for (const { stream } of types) {
+      const done = context.flag('check') ? 'is stale: run `mesh streams generate`' : 'written'
+      context.print(`streams/${stream}/generated.ts ${stale.includes(stream) ? done : 'is current'}`)
+    }
+  }
+  return context.flag('check') && stale.length > 0 ? 1 : 0
 }
 
 function list(context: CommandContext): Promise<number> {
@@ -74,7 +103,16 @@ function renderPlan(plan: PlanResponse): string {
   if (plan.action === 'create')
     lines.push(`  register schema ${plan.schema.subject}`, ...plan.tables.map((table) => `  table ${table}`))
   for (const change of plan.changes) lines.push(`  changes ${change}`)
-  for (const reason of plan.schema.reasons) lines.push(`  schema: ${reason}`)
+  for (const change of plan.schema.changes) lines.push(`  schema: ${change}`)
   for (const problem of plan.problems) lines.push(`  refused: ${problem.message} [${problem.code}]`)
+  if (!plan.schema.compatible)
+    lines.push(`  way out: \`mesh replay ${plan.stream} --new-code\` builds a new version with the new schema`)
   return lines.join('\n')
+}
+
+function renderRefusal(
+  stream: string,
+  { code, message, hint }: { code: string; message: string; hint: string },
+): string {
+  return `${stream}: refused, what runs goes on as it is\n  ${message} [${code}]\n  ${hint}`
 }

@@ -8,18 +8,21 @@ import { loadStreamFolder } from '@mesh/shared/schema/stream-folder'
 /** The bundles of a project's `streams/*` folders, those that others join first. */
 export async function freezeProject(projectRoot: string, only: readonly string[] = []): Promise<Bundle[]> {
   const folder = join(projectRoot, 'streams')
+  await projectStreams(projectRoot, only)
   const names = await streamNames(folder)
-  const unknown = only.filter((name) => !names.includes(name))
-  if (unknown.length > 0) {
-    throw new MeshError(
-      'MESH_STREAM_UNKNOWN',
-      `no folder streams/${unknown[0]} in ${projectRoot}; there are: ${names.join(', ')}`,
-    )
-  }
   const bundles: Bundle[] = []
   for (const name of names) bundles.push(await freezeBundle(await loadStreamFolder(join(folder, name))))
   const ordered = byJoins(bundles)
   return only.length === 0 ? ordered : ordered.filter((bundle) => only.includes(bundle.contract.name))
+}
+
+/** The names of a project's streams, or those of `only`. @throws MESH_STREAM_UNKNOWN for one that has no folder */
+export async function projectStreams(projectRoot: string, only: readonly string[] = []): Promise<readonly string[]> {
+  const names = await streamNames(join(projectRoot, 'streams'))
+  const unknown = only.find((name) => !names.includes(name))
+  if (unknown === undefined) return only.length === 0 ? names : only
+  const there = names.join(', ')
+  throw new MeshError('MESH_STREAM_UNKNOWN', `no folder streams/${unknown} in ${projectRoot}; there are: ${there}`)
 }
 
 export async function streamNames(folder: string): Promise<string[]> {

@@ -5,7 +5,24 @@ export type IngestWebhook = {
   readonly provider: 'github'
   readonly secrets: readonly string[]
 }
-export type Ingest = IngestEvents | IngestWebhook
+/** Changes of one table (PostgreSQL: `schema.table`, MongoDB: `database.collection`). Such a stream has no other ingest. */
+export type IngestCdc = { readonly kind: 'cdc'; readonly source: string; readonly table: string }
+/** What a connector writes; `topic` is the connector's own name for it, null = all that it writes. No other ingest beside it. */
+export type IngestConnect = { readonly kind: 'connect'; readonly source: string; readonly topic: string | null }
+export type IngestRedisStream = { readonly kind: 'redis-stream'; readonly source: string; readonly stream: string }
+export type IngestRedisKeyspace = { readonly kind: 'redis-keyspace'; readonly source: string; readonly pattern: string }
+export type IngestPoll = {
+  readonly kind: 'poll'
+  readonly source: string
+  readonly path: string
+  readonly everyMs: number
+  readonly items: string | null
+  readonly cursor: Readonly<Record<string, unknown>> | null
+}
+export type IngestKafka = { readonly kind: 'kafka'; readonly source: string; readonly topic: string }
+/** Pushed to the door, or pulled from a source. */
+export type IngestPull = IngestCdc | IngestConnect | IngestRedisStream | IngestRedisKeyspace | IngestPoll | IngestKafka
+export type Ingest = IngestEvents | IngestWebhook | IngestPull
 
 export type EventTimeRule = { readonly at: string; readonly format: string | null; readonly zone: string }
 /** What becomes of an event whose joined row is missing: decided at once, or parked until the row is there or the time is up. */
@@ -18,6 +35,21 @@ export type JoinRule = {
   readonly onMissing: OnMissing
   /** The row that held at the event's time, out of a history of so long; absent = the latest row. */
   readonly asOf?: { readonly historyMs: number }
+}
+
+/** A field of the refined record that leaves the enricher only protected. */
+export type PrivacyRule = {
+  /** JSON Pointer into the refined record: a text or bytes. */
+  readonly at: string
+  /** hash: HMAC under the contract's key. token, encrypt: under a key of the subject's own. */
+  readonly as: 'hash' | 'token' | 'encrypt'
+  /** JSON Pointer into the refined record, as refine.ts gave it: whose value it is. Null for a hash. */
+  readonly subject: string | null
+}
+export type Privacy = {
+  /** Reference of the secret that all keys hang on. */
+  readonly key: string
+  readonly fields: readonly PrivacyRule[]
 }
 
 /** An HTTP answer that joins like a row. */
@@ -64,6 +96,8 @@ export type Contract = {
     readonly cleanup: 'delete' | 'compact'
     readonly retentionMs: number
   }
+  /** Absent: the refined record leaves as it is. */
+  readonly privacy?: Privacy
   readonly lake: { readonly bronze: { readonly format: 'parquet' }; readonly silver: { readonly format: 'parquet' } }
   readonly warehouse: { readonly table: string; readonly mode: 'append' | 'upsert' }
 }

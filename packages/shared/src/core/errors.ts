@@ -21,7 +21,7 @@ export const ERRORS = {
   },
   MESH_SCHEMA_INCOMPATIBLE: {
     status: 409,
-    hint: 'Make the change backward compatible (a new field needs a default) or start a new version with `mesh replay`.',
+    hint: 'Make the change backward compatible (a new field needs a default), or build a new version: `mesh replay <stream> --new-code`.',
   },
   MESH_SCHEMA_UNKNOWN: {
     status: 500,
@@ -43,7 +43,7 @@ export const ERRORS = {
   },
   MESH_STREAM_NEEDS_REPLAY: {
     status: 409,
-    hint: 'A live version keeps this value: build a new version with `mesh replay`, or keep the old value.',
+    hint: 'A live version keeps this value: build a new version with `mesh replay <stream> --new-code`, or keep the old value.',
   },
   MESH_STREAM_NO_INGEST: {
     status: 404,
@@ -129,6 +129,42 @@ export const ERRORS = {
   },
   MESH_DECODE_JSON: { status: 422, hint: 'The raw record is not JSON.' },
   MESH_DECODE_AVRO: { status: 422, hint: 'The refined record cannot be decoded with its schema.' },
+  MESH_CDC_ENVELOPE: {
+    status: 422,
+    hint: 'The raw record of a cdc stream is no Debezium change in JSON without schemas: correct the connector, then redrive.',
+  },
+  MESH_CDC_KEY: {
+    status: 422,
+    hint: 'Give the table a primary key, or name key columns for it in the source (message.key.columns).',
+  },
+  MESH_CDC_VALUE_UNAVAILABLE: {
+    status: 422,
+    hint: 'Run ALTER TABLE … REPLICA IDENTITY FULL, then read the row again: an update of the named columns, or a snapshot.',
+  },
+  MESH_CDC_ROW_MISSING: {
+    status: 422,
+    hint: 'The source did not send the row after the change: use a capture mode with full documents, or a refine.ts that does without.',
+  },
+  MESH_CDC_TRUNCATE: {
+    status: 422,
+    hint: 'A truncate is not spread to its keys: rebuild the stream with a snapshot and `mesh replay`, or handle op t in refine.ts.',
+  },
+  MESH_PRIVACY_SUBJECT: {
+    status: 422,
+    hint: 'The record says of a protected field not whose it is: let refine.ts fill the field that `subject` points to.',
+  },
+  MESH_PRIVACY_KEY: {
+    status: 500,
+    hint: 'Use the secret that `privacy.key` named when the value was written; it stands for every key of the stream.',
+  },
+  MESH_PRIVACY_ERASED: {
+    status: 410,
+    hint: 'The subject was erased: its key is destroyed and nothing can reveal the value.',
+  },
+  MESH_PRIVACY_NOT_SEALED: {
+    status: 422,
+    hint: 'Give a value as it stands in the refined topic or a table: mesh-enc.1.…',
+  },
   MESH_LOOKUP_FAILED: {
     status: 503,
     hint: 'The other side of a lookup does not answer: check it and its credential; the event waits until its `retry` is over.',

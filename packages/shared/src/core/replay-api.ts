@@ -24,7 +24,14 @@ export type PlanResponse = {
   readonly bundle: string
   readonly action: 'create' | 'update' | 'unchanged' | 'refused'
   readonly topics: readonly { readonly name: string; readonly partitions: number; readonly exists: boolean }[]
-  readonly schema: { readonly subject: string; readonly compatible: boolean; readonly reasons: readonly string[] }
+  readonly schema: {
+    readonly subject: string
+    readonly compatible: boolean
+    /** Why it is not, by version and field. */
+    readonly reasons: readonly string[]
+    /** What changes from the bound schema, safe or not, in plain words. */
+    readonly changes: readonly string[]
+  }
   /** Landing table of the version and the view over it. */
   readonly tables: readonly string[]
   /** What is bound today; null for a stream that was never applied. */

@@ -13,6 +13,7 @@ export type AvroField = {
   readonly type: AvroNode
   /** The default as JSON; undefined = none. */
   readonly fallback: unknown
+  readonly doc: string | null
 }
 export type AvroRecord = {
   readonly kind: 'record'
@@ -137,6 +138,7 @@ function buildRecord(schema: Json, scope: Scope): AvroNode {
       aliases: (field['aliases'] as string[] | undefined) ?? [],
       type: build(field['type'], { names: scope.names, namespace }),
       fallback: field['default'],
+      doc: typeof field['doc'] === 'string' ? field['doc'] : null,
     })
   }
   return record

@@ -6,6 +6,7 @@ import type { Refine } from '@mesh/client/refine'
 import { canonicalJson } from '../core/canonical-json.ts'
 import type { Contract } from '../core/contract.ts'
 import { MeshError } from '../core/errors.ts'
+import type { Sources } from '../core/source.ts'
 import type { ObjectStore } from '../lake/object-store.ts'
 import type { Bundle } from './port.ts'
 import { bundleRefine } from './refine-module.ts'
@@ -39,14 +40,15 @@ export async function freezeBundle(folder: StreamFolder): Promise<Bundle> {
   put('contract.json', canonicalJson(folder.contract))
   put('refined.avsc', JSON.stringify(JSON.parse(folder.refinedAvsc)))
   if (folder.rawSchema) put('raw.schema.json', canonicalJson(folder.rawSchema))
-  const sources = ['stream.yaml', folder.contract.refine.schema]
-  if (folder.rawSchema) sources.push('raw.schema.json')
+  if (Object.keys(folder.sources).length > 0) put('sources.json', canonicalJson(folder.sources))
+  const inputs = ['stream.yaml', folder.contract.refine.schema]
+  if (folder.rawSchema) inputs.push('raw.schema.json')
   if (folder.refineFile) {
     const module = await bundleRefine(folder.refineFile)
     put('refine.mjs', module.code)
-    sources.push(...module.inputs)
+    inputs.push(...module.inputs)
   }
-  for (const source of new Set(sources)) put(`source/${source}`, await readFile(join(folder.dir, source)))
+  for (const input of new Set(inputs)) put(`source/${input}`, await readFile(join(folder.dir, input)))
   return assemble(files)
 }
 
@@ -102,6 +104,7 @@ function assemble(files: ReadonlyMap<string, Uint8Array>): Bundle {
   const contract = sorted.get('contract.json') ?? new Uint8Array()
   const refinedAvsc = sorted.get('refined.avsc') ?? new Uint8Array()
   const rawSchema = sorted.get('raw.schema.json')
+  const sources = sorted.get('sources.json')
   const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')
   const parts: Uint8Array[] = []
   for (const [name, bytes] of sorted) parts.push(Buffer.from(name), bytes)
@@ -113,6 +116,7 @@ function assemble(files: ReadonlyMap<string, Uint8Array>): Bundle {
     contract: JSON.parse(text(contract)) as Contract,
     refinedAvsc: text(refinedAvsc),
     rawSchema: rawSchema ? (JSON.parse(text(rawSchema)) as Record<string, unknown>) : null,
+    sources: sources ? (JSON.parse(text(sources)) as Sources) : {},
     files: sorted,
   }
 }

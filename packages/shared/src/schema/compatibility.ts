@@ -1,16 +1,20 @@
 import { compileReader, ResolutionError } from './avro-reader.ts'
 import { parseAvsc } from './avro-schema.ts'
+import { describeChange, schemaChanges } from './schema-changes.ts'
 
 /**
- * Why records written with `written` cannot all be read with `next`; empty = backward compatible. Field by field as Avro resolves
- * schemas, so the reason names the field, which registries mostly do not. @throws MeshError MESH_CONTRACT_SCHEMA
+ * Why records written with `written` cannot all be read with `next`, every reason by its field; empty = backward compatible. Whether
+ * they can is decided by the very resolution that readers use; registries mostly give no reason. @throws MeshError MESH_CONTRACT_SCHEMA
  */
 export function incompatibilities(next: string, written: string): string[] {
   try {
     compileReader(parseAvsc(written), parseAvsc(next), { strict: true })
     return []
   } catch (error) {
-    if (error instanceof ResolutionError) return [error.message]
-    throw error
+    if (!(error instanceof ResolutionError)) throw error
+    const reasons = schemaChanges(next, written)
+      .filter(({ safe }) => !safe)
+      .map(describeChange)
+    return reasons.length > 0 ? reasons : [error.message]
   }
 }

@@ -1,18 +1,12 @@
-import type { Contract, Ingest, OnMissing } from '../core/contract.ts'
+import type { Contract, OnMissing, Privacy, PrivacyRule } from '../core/contract.ts'
 import { parseDuration } from '../core/duration.ts'
 import { tableName } from '../core/topics.ts'
 import { compileFormat, isTimeZone } from '../core/zoned-time.ts'
+import { buildIngest, checkIngests, isKeyedBySource, type RawIngest } from './contract-ingest.ts'
 import { buildLookup, checkLookups, type RawLookup } from './contract-lookups.ts'
 import type { YamlPath } from './contract-yaml.ts'
 
 /** A contract as stream.schema.json lets it through. */
-type RawIngest = {
-  readonly kind: 'events' | 'webhook'
-  readonly auth?: 'api-key' | 'none'
-  readonly provider?: 'github'
-  readonly secrets?: readonly string[]
-  readonly validate?: boolean
-}
 type RawOnMissing = 'null' | 'dead-letter' | { readonly wait: string; readonly then?: 'null' | 'dead-letter' }
 export type RawContract = {
   readonly name: string
@@ -39,6 +33,10 @@ export type RawContract = {
     readonly lookups?: readonly RawLookup[]
     readonly cleanup?: 'delete' | 'compact'
     readonly retention?: string
+  }
+  readonly privacy?: {
+    readonly key: string
+    readonly fields: readonly { readonly at: string; readonly as: PrivacyRule['as']; readonly subject?: string }[]
   }
   readonly warehouse?: { readonly table?: string; readonly mode?: 'append' | 'upsert' }
 }
@@ -81,6 +79,7 @@ export function buildContract(raw: RawContract): Contract {
       cleanup: refine.cleanup ?? 'delete',
       retentionMs: durationOf(refine.retention) ?? retentionMs,
     },
+    ...(raw.privacy ? { privacy: buildPrivacy(raw.privacy) } : {}),
     lake: { bronze: { format: 'parquet' }, silver: { format: 'parquet' } },
     warehouse: { table: warehouse?.table ?? tableName(raw.name), mode: warehouse?.mode ?? 'append' },
   }
@@ -94,17 +93,16 @@ export function checkContract(
 ): void {
   if (raw.name !== place.folder) report(['name'], `name must be the folder's name, ${place.folder}`)
   checkEventTime(raw, report)
-  raw.ingest.forEach((ingest, i) => checkIngest(ingest, ['ingest', i], report))
-  if (raw.ingest.filter((ingest) => ingest.kind === 'webhook').length > 1) {
-    report(['ingest'], 'only one ingest of kind webhook can have the path of the stream')
-  }
+  checkIngests(raw, report)
+  checkChangeWaits(raw, report)
   checkTimes(raw, report)
   checkJoins(raw, place.siblings, report)
+  const keyed = raw.key !== undefined || raw.ingest.some(isKeyedBySource)
   checkLookups(raw.refine.lookups ?? [], joinNames(raw), report)
-  if (raw.key === undefined && raw.warehouse?.mode === 'upsert') {
+  if (!keyed && raw.warehouse?.mode === 'upsert') {
     report(['warehouse', 'mode'], 'upsert keeps the latest row per key: the contract needs `key`')
   }
-  if (raw.key === undefined && raw.refine.cleanup === 'compact') {
+  if (!keyed && raw.refine.cleanup === 'compact') {
     report(['refine', 'cleanup'], 'compact keeps the latest record per key: the contract needs `key`')
   }
   if (raw.refine.cleanup === 'compact' && raw.refine.retention !== undefined) {
@@ -112,26 +110,24 @@ export function checkContract(
   }
 }
 
-function buildIngest(ingest: RawIngest): Ingest {
-  return ingest.kind === 'events'
-    ? { kind: 'events', auth: ingest.auth ?? 'api-key' }
-    : { kind: 'webhook', provider: ingest.provider ?? 'github', secrets: ingest.secrets ?? [] }
+/** A parked record is read again later, and by then the history of its key has moved on. */
+function checkChangeWaits(raw: RawContract, report: ReportProblem): void {
+  if (!raw.ingest.some(({ kind }) => kind === 'cdc')) return
+  raw.refine.joins?.forEach(({ onMissing }, i) => {
+    if (typeof onMissing !== 'object') return
+    report(['refine', 'joins', i], 'a change stream cannot wait for a joined row yet: use null or dead-letter')
+  })
+  if (raw.refine.lookups)
+    report(['refine', 'lookups'], 'a change stream cannot have lookups yet: their events may have to wait')
+}
+
+function buildPrivacy({ key, fields }: NonNullable<RawContract['privacy']>): Privacy {
+  return { key, fields: fields.map(({ at, as, subject }) => ({ at, as, subject: subject ?? null })) }
 }
 
 function buildOnMissing(raw: RawOnMissing): OnMissing {
   if (typeof raw === 'string') return raw
   return { waitMs: durationOf(raw.wait) ?? 0, giveUp: raw.then ?? 'dead-letter' }
-}
-
-function checkIngest(ingest: RawIngest, path: YamlPath, report: ReportProblem): void {
-  if (ingest.kind === 'events') {
-    if (ingest.provider !== undefined) report([...path, 'provider'], '`provider` belongs to kind webhook')
-    if (ingest.secrets !== undefined) report([...path, 'secrets'], '`secrets` belongs to kind webhook')
-    return
-  }
-  if (ingest.auth !== undefined) report([...path, 'auth'], '`auth` belongs to kind events; a webhook is signed')
-  if (ingest.provider === undefined) report(path, 'a webhook needs `provider`')
-  if (ingest.secrets === undefined) report(path, 'a webhook needs `secrets`')
 }
 
 function checkEventTime({ eventTime }: RawContract, report: ReportProblem): void {

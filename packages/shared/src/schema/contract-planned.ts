@@ -11,7 +11,7 @@ type Rule = {
   readonly label: (value: unknown) => string
 }
 
-const INGEST_KINDS = ['poll', 'cdc', 'redis-stream', 'stream']
+const INGEST_KINDS = ['poll', 'redis-stream', 'redis-keyspace', 'kafka', 'stream']
 const PROVIDERS = ['standard-webhooks', 'svix', 'stripe', 'shopify', 'slack', 'gitlab', 'twilio', 'paypal', 'hubspot']
 const FORMATS = ['avro', 'json', 'ndjson', 'csv', 'orc', 'delta', 'iceberg']
 

@@ -2,13 +2,14 @@ import type { ErrorObject, ValidateFunction } from 'ajv'
 import { Ajv } from 'ajv'
 import { nearest } from '../runtime/config.ts'
 import type { YamlPath } from './contract-yaml.ts'
+import sourcesSchema from './sources.schema.json' with { type: 'json' }
 import streamSchema from './stream.schema.json' with { type: 'json' }
 
 export type SchemaProblem = { readonly path: YamlPath; readonly key?: string; readonly reason: string }
 
 /** Checks a parsed file against a JSON Schema; every problem, in the words of the file. `whole` names the file: `the contract`. */
 export function createSchemaCheck(schema: object, whole: string): (value: unknown) => SchemaProblem[] {
-  const ajv = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true, verbose: true })
+  const ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false, allowUnionTypes: true, verbose: true })
   const validate: ValidateFunction = ajv.compile(schema)
   return function problemsOf(value) {
     if (validate(value)) return []
@@ -18,6 +19,9 @@ export function createSchemaCheck(schema: object, whole: string): (value: unknow
 
 /** Checks a parsed contract against stream.schema.json. */
 export const schemaProblems: (value: unknown) => SchemaProblem[] = createSchemaCheck(streamSchema, 'the contract')
+
+/** Checks a parsed sources/<name>.yaml against sources.schema.json. */
+export const sourceProblems: (value: unknown) => SchemaProblem[] = createSchemaCheck(sourcesSchema, 'the source')
 
 function problemOf(error: ErrorObject, whole: string): SchemaProblem {
   const path = error.instancePath

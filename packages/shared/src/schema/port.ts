@@ -1,6 +1,7 @@
 import type { HashSum } from '../core/books.ts'
 import type { Contract } from '../core/contract.ts'
 import type { MeshSrc } from '../core/coordinate.ts'
+import type { Sources } from '../core/source.ts'
 
 /** The schema registry (Confluent API). Subjects are TopicNameStrategy: `<topic>-value`. */
 export interface SchemaRegistry {
@@ -26,7 +27,7 @@ export interface AvroCodec {
   ): Promise<{ readonly schemaId: number; readonly record: Record<string, unknown> }>
 }
 
-/** What runs: the frozen folder of a stream. `files`: contract.json, refined.avsc, raw.schema.json?, refine.mjs?, source/... */
+/** What runs: the frozen folder of a stream. `files`: contract.json, refined.avsc, raw.schema.json?, sources.json?, refine.mjs?, source/... */
 export type Bundle = {
   readonly hash: string
   readonly codeHash: string
@@ -34,6 +35,8 @@ export type Bundle = {
   readonly contract: Contract
   readonly refinedAvsc: string
   readonly rawSchema: Readonly<Record<string, unknown>> | null
+  /** The sources of its ingests as they were when it was frozen; references, never secrets. */
+  readonly sources: Sources
   readonly files: ReadonlyMap<string, Uint8Array>
 }
 

@@ -4,6 +4,7 @@ import { describeError, isMeshError, MeshError } from '../core/errors.ts'
 import { parseAvsc } from './avro-schema.ts'
 import { incompatibilities } from './compatibility.ts'
 import type { SchemaRegistry } from './port.ts'
+import { describeChange, schemaChanges } from './schema-changes.ts'
 
 const { COMPATIBILITY, SchemaRegistry: ConfluentClient, SchemaType } = confluent
 
@@ -107,7 +108,11 @@ export function createSchemaRegistry({
       incompatibilities(avsc, schema).map((reason) => `version ${version}: ${reason}`),
     )
     if (reasons.length === 0 && !(await acceptedByServer(subject, avsc))) {
-      reasons.push(`the registry finds it incompatible with version ${written.at(-1)!.version}`)
+      const { version, schema } = written.at(-1)!
+      const changes = schemaChanges(avsc, schema).map(describeChange).join('; ')
+      reasons.push(
+        `the registry refuses it after version ${version} and gives no reason${changes && `; what changes: ${changes}`}`,
+      )
     }
     return { compatible: reasons.length === 0, reasons }
   }

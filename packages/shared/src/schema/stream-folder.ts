@@ -5,15 +5,18 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { Contract } from '../core/contract.ts'
 import { isMeshError } from '../core/errors.ts'
 import { parseJson } from '../core/json-text.ts'
+import type { Sources } from '../core/source.ts'
 import { parseRecordAvsc } from './avro-schema.ts'
 import type { RawContract } from './contract-build.ts'
 import { buildContract, checkContract } from './contract-build.ts'
 import { followsFrom, plannedOptions } from './contract-planned.ts'
+import { checkPrivacy } from './contract-privacy.ts'
 import type { ContractProblem } from './contract-problem.ts'
 import { contractError } from './contract-problem.ts'
 import { schemaProblems } from './contract-schema.ts'
 import type { ContractYaml } from './contract-yaml.ts'
 import { parseContractYaml } from './contract-yaml.ts'
+import { loadSourcesOf } from './source-file.ts'
 
 /** A stream's folder, read and understood. */
 export type StreamFolder = {
@@ -24,6 +27,8 @@ export type StreamFolder = {
   readonly rawSchema: Readonly<Record<string, unknown>> | null
   /** Absolute path of refine.ts, null when there is none. */
   readonly refineFile: string | null
+  /** The `sources/<name>.yaml` beside `streams/` that its ingests name. */
+  readonly sources: Sources
 }
 
 /** Columns that silver and landing add (design: exactly-once); a field of that name would collide. */
@@ -65,6 +70,10 @@ export async function loadStreamFolder(dir: string): Promise<StreamFolder> {
   checkContract(raw, { folder: basename(folder), siblings }, (path, reason) => {
     problems.push({ code: 'MESH_CONTRACT_INVALID', file, line: yaml.lineOf(path), reason })
   })
+  const sources = await loadSourcesOf(raw.ingest, join(dirname(dirname(folder)), 'sources'), {
+    report: (path, reason) => problems.push({ code: 'MESH_CONTRACT_INVALID', file, line: yaml.lineOf(path), reason }),
+    problems: (found) => problems.push(...found),
+  })
 
   const report = (name: string, line: number | null, reason: string): void => {
     problems.push({ code: 'MESH_CONTRACT_SCHEMA', file: `${shown}/${name}`, line, reason })
@@ -74,7 +83,13 @@ export async function loadStreamFolder(dir: string): Promise<StreamFolder> {
     const reason = `refine.schema names ${raw.refine.schema}, which is not in the folder`
     problems.push({ code: 'MESH_CONTRACT_INVALID', file, line: yaml.lineOf(['refine', 'schema']), reason })
   } else {
-    for (const reason of avscProblems(refinedAvsc)) report(raw.refine.schema, null, reason)
+    const wrong = avscProblems(refinedAvsc)
+    for (const reason of wrong) report(raw.refine.schema, null, reason)
+    if (raw.privacy && wrong.length === 0) {
+      checkPrivacy(raw.privacy.fields, parseRecordAvsc(refinedAvsc), (path, reason) => {
+        problems.push({ code: 'MESH_CONTRACT_INVALID', file, line: yaml.lineOf(path), reason })
+      })
+    }
   }
   const rawSchema = readRawSchema(await readText(join(folder, 'raw.schema.json')), report)
   if (rawSchema === null && raw.ingest.some((ingest) => ingest.validate === true)) {
@@ -90,6 +105,7 @@ export async function loadStreamFolder(dir: string): Promise<StreamFolder> {
     refinedAvsc,
     rawSchema,
     refineFile: (await readText(refine)) === null ? null : refine,
+    sources,
   }
 }
 

@@ -117,16 +117,19 @@ export function conversionOf(node: AvroNode): Conversion | null {
 }
 
 function dayFrom(value: unknown): number {
-  const days = typeof value === 'string' ? parseDay(value) : null
+  const days = typeof value === 'string' ? parseDay(withoutZ(value)) : null
   if (days === null) throw new ValueError(`${describeValue(value)} is no date 'YYYY-MM-DD'`)
   return toInt(days)
 }
+
+/** A date and a time of day have no zone; Debezium ends their ISO texts with `Z`. */
+const withoutZ = (text: string): string => (text.endsWith('Z') ? text.slice(0, -1) : text)
 
 function timeConversion(unit: 'millis' | 'micros' | 'nanos'): Conversion {
   const perMs = unit === 'millis' ? 1 : 1000
   return {
     toAvro: (value) => {
-      const instant = typeof value === 'string' ? parseInstant(`1970-01-01T${value}`) : null
+      const instant = typeof value === 'string' ? parseInstant(`1970-01-01T${withoutZ(value)}`) : null
       if (instant === null || instant.offset !== null) {
         throw new ValueError(`${describeValue(value)} is no time 'HH:mm:ss.ffffff'`)
       }

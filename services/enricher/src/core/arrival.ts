@@ -1,3 +1,4 @@
+import type { Change } from '@mesh/client/refine'
 import type { Contract } from '@mesh/shared/core/contract'
 import type { Coordinate } from '@mesh/shared/core/coordinate'
 import { isMeshError } from '@mesh/shared/core/errors'
@@ -20,36 +21,41 @@ type Identity = {
 /** What a raw record says once it is decoded. Only what is not poison takes part in the dedupe by event id. */
 export type Arrival =
   | ({ readonly kind: 'event'; readonly event: unknown } & Identity)
+  /** A change of a table's row (read-change.ts). */
+  | ({ readonly kind: 'change'; readonly event: Change } & Identity)
   | ({ readonly kind: 'tombstone' } & Identity)
   | { readonly kind: 'poison'; readonly problem: Problem }
 
 /** Pure in (record, contract). A null value is a tombstone, not poison. */
-export function readArrival({ at, record }: Source, contract: Contract): Arrival {
+export function readArrival(source: Source, contract: Contract): Arrival {
+  const { value } = source.record
   try {
-    if (record.value === null) return { kind: 'tombstone', ...identity(at, record, contract, undefined) }
-    const event = parseJson(record.value, { code: 'MESH_DECODE_JSON' })
-    return { kind: 'event', event, ...identity(at, record, contract, event) }
+    if (value === null) return { kind: 'tombstone', ...identityOf(source, contract, {}) }
+    const event = parseJson(value, { code: 'MESH_DECODE_JSON' })
+    const eventId = headerText(source.record.headers, 'ce_id') ? null : eventIdOf(contract, event, value)
+    return { kind: 'event', event, ...identityOf(source, contract, { event, eventId }) }
   } catch (error) {
     if (!isMeshError(error)) throw error
     return { kind: 'poison', problem: problemOf('decode', error.code, error) }
   }
 }
 
+/** What the record itself says of id and time, where neither header nor contract does. */
+type Told = { readonly event?: unknown; readonly eventId?: string | null; readonly eventTime?: unknown }
+
 /**
  * `ce_id` and `ce_time` are what the gateway made of the contract when the record arrived, so they decide; the contract is asked only
  * for records that came without them. A record with no id at all is its own event: its coordinate is the id.
+ * `eventTime`: epoch ms of a record whose contract points to none.
  */
-function identity(at: Coordinate, record: KafkaRecord, contract: Contract, event: unknown): Identity {
-  const declared = headerText(record.headers, 'ce_id')
-  const eventId =
-    declared ||
-    (record.value === null ? null : eventIdOf(contract, event, record.value)) ||
-    `${at.topicId}:${at.partition}:${at.offset}`
+export function identityOf({ at, record }: Source, contract: Contract, told: Told): Identity {
+  const eventId = headerText(record.headers, 'ce_id') || told.eventId || `${at.topicId}:${at.partition}:${at.offset}`
   // The contract's pointer may need a time zone's rules: it is read only where there is no usable header.
-  const time = readTime(headerText(record.headers, 'ce_time')) ?? readTime(eventTimeOf(contract, event).time)
-  return time === null
-    ? { eventId, eventTime: formatInstant(record.timestamp), eventTimeMs: record.timestamp }
-    : { eventId, eventTime: time.text, eventTimeMs: time.epochMs }
+  const time = readTime(headerText(record.headers, 'ce_time')) ?? readTime(eventTimeOf(contract, told.event).time)
+  if (time !== null) return { eventId, eventTime: time.text, eventTimeMs: time.epochMs }
+  const ms = contract.eventTime === null && Number.isSafeInteger(told.eventTime) ? Number(told.eventTime) : 0
+  const eventTimeMs = ms > 0 ? ms : record.timestamp
+  return { eventId, eventTime: formatInstant(eventTimeMs), eventTimeMs }
 }
 
 function readTime(text: string | null): { text: string; epochMs: number } | null {

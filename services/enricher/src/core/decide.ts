@@ -1,9 +1,12 @@
 import type { Outcome, Output, Refine, RefineRecord } from '@mesh/client/refine'
 import type { HashSum } from '@mesh/shared/core/books'
 import type { Contract } from '@mesh/shared/core/contract'
+import { isMeshError } from '@mesh/shared/core/errors'
 import { formatInstant } from '@mesh/shared/core/instant'
 import { bytesText, type RecordHeader, type RecordToSend } from '@mesh/shared/core/record'
+import { SubjectKeysMissing } from '@mesh/shared/privacy/protect'
 import type { Arrival, Source } from './arrival.ts'
+import { changeOutcome } from './change-outcome.ts'
 import type { Published } from './fates.ts'
 import type { Joined } from './joins.ts'
 import { type Problem, problem, problemOf, refusal } from './problem.ts'
@@ -18,8 +21,10 @@ export type RefineCode = {
   readonly contract: Contract
   /** Null: the event itself must match refined.avsc. */
   readonly refine: Refine | null
-  /** Confluent-framed Avro of a record. Throws when it does not match the schema. */
+  /** Confluent-framed Avro of a record, its private fields protected. Throws when it does not match the schema; SubjectKeysMissing. */
   readonly encode: (record: unknown) => Uint8Array
+  /** Fetches what `encode` found missing; absent where nothing is protected. */
+  readonly fetchSubjects?: (subjects: readonly string[]) => Promise<void>
 }
 
 /** What becomes of a raw record. Every record has exactly one. */
@@ -55,7 +60,10 @@ export function settledFate({ published, arrival, duplicate }: Decidable): Fate 
 
 export type RefinedFate = Exclude<Fate, { kind: 'published' | 'duplicate' | 'parked' }>
 
-/** The fate by joins and user code. Never throws for what an event or refine.ts does. `joined` waits for nothing. */
+/**
+ * The fate by joins and user code. Never throws for what an event or refine.ts does. `joined` waits for nothing.
+ * @throws SubjectKeysMissing: fetch and ask again
+ */
 export function refinedFate(input: Decidable, joined: Joined): RefinedFate {
   const fate = emittable(input, joined)
   if (fate.kind !== 'ok' || fate.records.length === 0) return fate
@@ -75,12 +83,24 @@ export function refinedFate(input: Decidable, joined: Joined): RefinedFate {
   )
 }
 
+/** `refinedFate` with the keys of every subject that the outputs name: at once where they are known, else once they are fetched. */
+export function protectedFate(input: Decidable, joined: Joined): RefinedFate | Promise<RefinedFate> {
+  try {
+    return refinedFate(input, joined)
+  } catch (error) {
+    const fetchSubjects = input.code.fetchSubjects
+    if (!(error instanceof SubjectKeysMissing) || !fetchSubjects) throw error
+    return fetchSubjects(error.subjects).then(() => protectedFate(input, joined))
+  }
+}
+
 function emittable({ source, arrival, code }: Decidable, joined: Joined): RefinedFate {
   switch (arrival.kind) {
     case 'poison':
       return dead(arrival.problem)
     case 'tombstone':
       return okFate([{ subKey: null, value: null }], { source, arrival, code, joined })
+    case 'change':
     case 'event': {
       if (joined.problem !== null) return dead(joined.problem)
       const outcome = outcomeOf(source, arrival, code, joined)
@@ -121,11 +141,12 @@ function okFate(
 
 function outcomeOf(
   source: Source,
-  arrival: Extract<Arrival, { kind: 'event' }>,
+  arrival: Extract<Arrival, { kind: 'event' | 'change' }>,
   code: RefineCode,
   joined: Joined,
 ): Outcome<Record<string, unknown>> | Problem {
   if (code.refine === null) {
+    if (arrival.kind === 'change') return changeOutcome(arrival.event)
     return { kind: 'ok', outputs: [{ record: arrival.event as Record<string, unknown> }] }
   }
   try {
@@ -154,8 +175,10 @@ function encodeOutputs(outputs: readonly Output<Record<string, unknown>>[], code
     try {
       values.push({ subKey, value: code.encode(output.record) })
     } catch (error) {
-      // Encoding touches nothing but the record, so whatever it throws is the record's fault.
-      return problemOf('encode', 'MESH_REFINE_INVALID', error)
+      if (error instanceof SubjectKeysMissing) throw error
+      // Encoding touches nothing but the record, so whatever else it throws is the record's fault.
+      const ownCode = isMeshError(error) && error.code === 'MESH_PRIVACY_SUBJECT'
+      return problemOf('encode', ownCode ? error.code : 'MESH_REFINE_INVALID', error)
     }
   }
   return values

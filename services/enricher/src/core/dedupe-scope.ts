@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Contract } from '@mesh/shared/core/contract'
 import type { BundleBinding, StreamVersion } from '@mesh/shared/core/versions'
 import type { BookId } from './books.ts'
+import { dedupeWindowOf } from './read-change.ts'
 
 /** What the ids of a dedupe store are noted under. */
 export type DedupeScope = {
@@ -22,7 +23,7 @@ export function dedupeScope(
   contractOf: (binding: BundleBinding) => Contract,
 ): DedupeScope {
   const contracts = version.bundles.map((binding) => ({ binding, contract: contractOf(binding) }))
-  const retainMs = Math.max(0, ...contracts.map(({ contract }) => contract.refine.dedupeWindowMs))
+  const retainMs = Math.max(0, ...contracts.map(({ contract }) => dedupeWindowOf(contract)))
   const rules: { from: number; eventId: string | null }[] = []
   for (const { binding, contract } of contracts) {
     const { eventId } = contract

@@ -1,5 +1,6 @@
 import type { JoinRule } from '@mesh/shared/core/contract'
 import { textAt } from '@mesh/shared/core/event-identity'
+import type { Arrival } from './arrival.ts'
 import { type Problem, problem } from './problem.ts'
 
 /** A row of a joined table: the refined record of the joined stream, shared by all who read it and therefore frozen. */
@@ -34,6 +35,12 @@ export const tableKey = (stream: string, key: string): string => `${stream}/${ke
 /** Key text that an event has for a join: a string as it is, a number by its source characters; null when there is none. */
 export function joinKey(rule: JoinRule, event: unknown, source: Uint8Array): string | null {
   return textAt(event, rule.on, source) ?? null
+}
+
+/** A delete or a truncate has no new row to join: what it lacks is no problem. */
+export function joinRulesOf(arrival: Arrival, rules: readonly JoinRule[]): readonly JoinRule[] {
+  if (arrival.kind !== 'change' || arrival.event.after !== null) return rules
+  return rules.map((rule) => ({ ...rule, onMissing: 'null' }))
 }
 
 /**

@@ -25,7 +25,7 @@ import { freezeBundle, putBundle } from '@mesh/shared/schema/bundle'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { loadStreamFolder } from '@mesh/shared/schema/stream-folder'
 import { afterAll, beforeAll, expect, inject, onTestFailed, onTestFinished, test } from 'vitest'
-import { createCodeLoader } from '../../src/adapters/code-loader.ts'
+import { createCodeLoader, type PrivacyDeps } from '../../src/adapters/code-loader.ts'
 import { stillParked } from '../../src/core/books.ts'
 import { readBooks } from '../../src/core/books-metadata.ts'
 import type { JoinedRow } from '../../src/core/joins.ts'
@@ -62,6 +62,13 @@ const codec = createAvroCodec(registry)
 const lake = () => createFolderObjectStore(join(dir, 'lake'))
 
 /** Applies a stream of `test/streams` under a name of its own: the broker is shared with other tests. */
+const NO_SECRETS: PrivacyDeps = {
+  readSecret: () => Promise.reject(new Error('no stream here has a secret')),
+  holdMs: 1000,
+  maxSubjects: 1,
+  onErased: () => {},
+}
+
 async function apply(folderName: string, suffix: string, guarantee: Guarantee): Promise<StreamVersions> {
   const folder = await loadStreamFolder(join(import.meta.dirname, '..', 'streams', folderName))
   const joins = folder.contract.refine.joins.map((rule) => ({
@@ -207,7 +214,7 @@ test.each(['at-least-once', 'exactly-once'] as const)(
     expect([exitCode, running.output()]).toEqual([0, expect.stringContaining('started')])
 
     const rows = await customerRows(customers.stream)
-    const loader = createCodeLoader({ store: lake(), codec, cacheDir: join(dir, 'oracle') })
+    const loader = createCodeLoader({ store: lake(), codec, cacheDir: join(dir, 'oracle'), privacy: NO_SECRETS })
     const code = await loader.load(orders.versions[0]!.bundles[0]!)
     const [raw, refined] = [await read(rawTopic(orders.stream)), await read(refinedTopic(orders.stream, 1))]
     const dead = await read(`dead-letter.${orders.stream}.v1`)

@@ -8,6 +8,7 @@ import { openBooks } from '../../src/core/books.ts'
 import { createDedupeStore } from '../../src/core/dedupe.ts'
 import { createPublishedFates } from '../../src/core/fates.ts'
 import { NO_JOINS } from '../../src/core/joins.ts'
+import { createKeyedState, createMemoryKeyedStore } from '../../src/core/keyed-state.ts'
 import { createParkedIndex } from '../../src/core/parked.ts'
 import { createPublishedReleases } from '../../src/core/published-releases.ts'
 import { rawSources } from '../../src/core/replayed.ts'
@@ -43,6 +44,7 @@ function workerOf(
     id: ID,
     books: openBooks(0, 0),
     dedupe: createDedupeStore(0),
+    keyed: createKeyedState(createMemoryKeyedStore()),
     fates: createPublishedFates(SEQUENCE, 0),
     fatesEnd: 0,
     parked: { index: createParkedIndex(), releases: createPublishedReleases(0), records: new Map(), stale: [] },

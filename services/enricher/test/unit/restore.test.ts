@@ -4,7 +4,6 @@ import type { RecordBatch } from '@mesh/shared/core/record'
 import type { ReplayedHistory, StreamVersions } from '@mesh/shared/core/versions'
 import type { Producer } from '@mesh/shared/kafka/port'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createCodeLoader } from '../../src/adapters/code-loader.ts'
 import { openDedupeCache } from '../../src/adapters/dedupe-cache.ts'
 import type { Source } from '../../src/core/arrival.ts'
 import { readBooks } from '../../src/core/books-metadata.ts'
@@ -19,7 +18,7 @@ import { createAckedWriter } from '../../src/step-writer.ts'
 import type { WorkerContext } from '../../src/worker-context.ts'
 import { recompute } from '../oracle.ts'
 import { orderBooks, ordersLog, srcOf } from '../orders.ts'
-import { SILENT_TELEMETRY, TEST_LIMITS, testParking } from '../process.ts'
+import { codesOf, SILENT_TELEMETRY, TEST_LIMITS, testParking } from '../process.ts'
 import { candidateOf, emitReplay, withRestarts } from '../replay.ts'
 import { seeded } from '../seeded.ts'
 import { createWorld, type Log, type Posted, type World } from '../world.ts'
@@ -45,7 +44,7 @@ async function apply(windowMs = 3_600_000): Promise<void> {
     refine: { ...c.refine, joins: [], dedupeWindowMs: windowMs },
   })
   state = await world.apply('orders', { contract })
-  const loader = createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir })
+  const loader = codesOf(world)
   code = await loader.load(state.versions[0]!.bundles[0]!)
 }
 
@@ -63,7 +62,16 @@ async function restored(metadata: string | null, options: Restoring = {}): Promi
   const scope = { id, retainMs: changed.contract.refine.dedupeWindowMs, identity: 'test' }
   const openDedupe = options.openDedupe ?? (() => createDedupeStore(scope.retainMs))
   const { state: partition, ends } = await restorePartition(
-    { kafka: world.kafka, topics: TOPICS, codeAt: () => changed, scope, openDedupe, transactional: false, replay },
+    {
+      kafka: world.kafka,
+      topics: TOPICS,
+      codeAt: () => changed,
+      scope,
+      openDedupe,
+      openKeyed: null,
+      transactional: false,
+      replay,
+    },
     { id, metadata, start: 0, replayedTo },
   )
   const context: WorkerContext = {

@@ -85,13 +85,14 @@ export function createStreamDirectory(options: StreamDirectoryOptions): LoadedDi
 }
 
 function serve(state: StreamVersions, bundle: Bundle): IngestStream {
-  const { contract, rawSchema } = bundle
+  const { contract, rawSchema, sources } = bundle
   return {
     contract,
     bundleHash: bundle.hash,
     rawTopic: rawTopic(state.stream),
     partitions: state.partitions,
     rawSchema,
+    sources,
     check: contract.validateAtIngest && rawSchema !== null ? compileEventCheck(rawSchema) : null,
   }
 }

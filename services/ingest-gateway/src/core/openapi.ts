@@ -78,7 +78,7 @@ export function describeGateway(streams: readonly IngestStream[], limits: OpenAp
         const auth = ingest.auth === 'none' ? [] : BOTH_AUTH
         const operation = eventsOperation(`post_${component}`, `Post events to ${contract.name}`, limits, event, auth)
         paths[`/v1/streams/${contract.name}/events`] = { post: ofStream(operation, stream) }
-      } else {
+      } else if (ingest.kind === 'webhook') {
         const operation = webhookOperation(
           `webhook_${component}`,
           `Deliver a ${ingest.provider} webhook to ${contract.name}`,

@@ -1,6 +1,7 @@
 import type { Contract } from '@mesh/shared/core/contract'
 import type { MeshError } from '@mesh/shared/core/errors'
 import type { RecordToSend } from '@mesh/shared/core/record'
+import type { Sources } from '@mesh/shared/core/source'
 import type { EventCheck } from './event-check.ts'
 
 /** A stream as the gateway serves it: its contract's newest bundle of the live version. */
@@ -10,6 +11,8 @@ export type IngestStream = {
   readonly rawTopic: string
   readonly partitions: number
   readonly rawSchema: Readonly<Record<string, unknown>> | null
+  /** The sources that its ingests are pulled from. */
+  readonly sources: Sources
   /** Set when the contract says that raw.schema.json is checked here. */
   readonly check: EventCheck | null
 }

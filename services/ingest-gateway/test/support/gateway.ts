@@ -60,6 +60,7 @@ export function streamOf(contract: Contract, rawSchema: IngestStream['rawSchema'
     rawTopic: `raw.${contract.name}.v1`,
     partitions: contract.raw.partitions,
     rawSchema,
+    sources: {},
     check: contract.validateAtIngest && rawSchema ? compileEventCheck(rawSchema) : null,
   }
 }

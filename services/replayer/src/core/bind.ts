@@ -5,6 +5,7 @@ import { enricherGroup, rawTopic, refinedTopic, stateTopic, versionTable } from 
 import { liveVersion, newestBundle, type StreamVersions } from '@mesh/shared/core/versions'
 import type { TopicSpec } from '@mesh/shared/kafka/port'
 import type { Bundle, SchemaRegistry } from '@mesh/shared/schema/port'
+import { describeChange, schemaChanges } from '@mesh/shared/schema/schema-changes'
 import { changedParts, refusedForLive } from './contract-changes.ts'
 import type { Bundles, Clock, GroupPositions, Topics, VersionsStore } from './ports.ts'
 import { rfc3339 } from './ports.ts'
@@ -35,6 +36,7 @@ type Inspection = {
   readonly specs: readonly TopicSpec[]
   readonly existing: ReadonlyMap<string, string>
   readonly changes: readonly string[]
+  readonly schemaChanges: readonly string[]
   readonly problems: readonly MeshError[]
 }
 
@@ -61,7 +63,8 @@ export function createBinder(ports: BinderPorts): Binder {
       )
     }
     const state = versions.get(stream)
-    const before = state && (await bundles.load(newestBundle(liveVersion(state)).hash)).contract
+    const bound = state && (await bundles.load(newestBundle(liveVersion(state)).hash))
+    const before = bound?.contract
     if (before) problems.push(...refusedForLive(before, contract))
     const specs = streamTopics(contract, state?.live ?? 1)
     const existing = await topics.ids(specs.map((spec) => spec.name))
@@ -81,7 +84,15 @@ export function createBinder(ports: BinderPorts): Binder {
         }),
       )
     }
-    return { bundle, state, specs, existing, changes: before ? changedParts(before, contract) : [], problems }
+    return {
+      bundle,
+      state,
+      specs,
+      existing,
+      changes: before ? changedParts(before, contract) : [],
+      schemaChanges: bound ? schemaChanges(bundle.refinedAvsc, bound.refinedAvsc).map(describeChange) : [],
+      problems,
+    }
   }
 
   /** A join as of a time reads the joined topic's past, which a compacted topic and a short retention take away. */
@@ -97,7 +108,8 @@ export function createBinder(ports: BinderPorts): Binder {
   }
 
   async function plan(stream: string, hash: string): Promise<PlanResponse> {
-    const { bundle, state, specs, existing, changes, problems } = await inspect(stream, hash)
+    const inspected = await inspect(stream, hash)
+    const { bundle, state, specs, existing, changes, problems } = inspected
     const live = state?.live ?? 1
     const bound = state && newestBundle(liveVersion(state)).hash
     const subject = subjectOf(stream, live)
@@ -112,7 +124,7 @@ export function createBinder(ports: BinderPorts): Binder {
       bundle: hash,
       action: all.length > 0 ? 'refused' : bound === null ? 'create' : bound === hash ? 'unchanged' : 'update',
       topics: specs.map(({ name, partitions }) => ({ name, partitions, exists: existing.has(name) })),
-      schema: { subject, ...compatibility },
+      schema: { subject, ...compatibility, changes: inspected.schemaChanges },
       tables: [versionTable(table, live), table],
       state: state && {
         live,

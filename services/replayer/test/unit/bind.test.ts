@@ -228,7 +228,7 @@ describe('planning a bundle', () => {
         partitions: 2,
         exists: false,
       })),
-      schema: { subject: 'refined.orders.v1-value', compatible: true, reasons: [] },
+      schema: { subject: 'refined.orders.v1-value', compatible: true, reasons: [], changes: [] },
       tables: ['ORDERS__V1', 'ORDERS'],
       state: null,
       changes: [],
@@ -251,6 +251,17 @@ describe('planning a bundle', () => {
       changes: ['description'],
       state: { live: 1, epoch: 0, bundle: first.hash, candidate: null },
     })
+    const wider = await putStream(mesh.store, {
+      name: 'orders',
+      fields: [
+        { name: 'n', type: 'double' },
+        { name: 'm', type: ['null', 'string'], default: null },
+      ],
+    })
+    expect((await replayer.binder.plan('orders', wider.hash)).schema.changes).toEqual([
+      'field n is widened from long to double',
+      'field m is added; older records read as null',
+    ])
     const third = await putStream(mesh.store, {
       name: 'orders',
       yaml: 'raw: { partitions: 4, retention: 7d }\nkey: /k\n',

@@ -150,7 +150,7 @@ warehouse: { table: orders }
     expect(await problems(yaml)).toEqual([
       'MESH_CONTRACT_INVALID',
       'stream.yaml:2: unknown key `kye`: did you mean `key`?',
-      'stream.yaml:4: ingest.kind must be events or webhook',
+      'stream.yaml:4: ingest.kind must be events or webhook or cdc or connect or poll or redis-stream or redis-keyspace or kafka',
       'stream.yaml:6: ingest.provider must be github',
       'stream.yaml:7: ingest.secrets must look like env:NAME or file:/path',
       'stream.yaml:9: raw.partitions must be >= 1',
@@ -216,8 +216,9 @@ warehouse: { table: orders }
 describe('an option that is not built', () => {
   it.each([
     ['ingest: [{ kind: poll, source: usgs, path: /feed }]', 'ingest kind poll'],
-    ['ingest: [{ kind: cdc, source: shop, table: public.orders }]', 'ingest kind cdc'],
     ['ingest: [{ kind: redis-stream, source: cache, stream: clicks }]', 'ingest kind redis-stream'],
+    ['ingest: [{ kind: redis-keyspace, source: cache, pattern: "user:*" }]', 'ingest kind redis-keyspace'],
+    ['ingest: [{ kind: kafka, source: old, topic: clicks }]', 'ingest kind kafka'],
     ["ingest: [{ kind: stream, from: stripe, where: { type: 'invoice.*' } }]", 'ingest kind stream'],
     [
       'ingest: [{ kind: webhook, provider: standard-webhooks, secrets: [env:A] }]',

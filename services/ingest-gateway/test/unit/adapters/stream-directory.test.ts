@@ -28,6 +28,7 @@ const bundleOf = (hash: string): Bundle => ({
   contract: contractOf('s', { description: hash, validateAtIngest: hash === 'checked' }),
   refinedAvsc: '{}',
   rawSchema: hash === 'checked' ? RAW_SCHEMA : null,
+  sources: {},
   files: new Map(),
 })
 const asMap = (...states: StreamVersions[]): ReadonlyMap<string, StreamVersions> =>

@@ -1,0 +1,79 @@
+/**
+ * A connection that several streams share (`sources/<name>.yaml`), after loading: defaults filled in. A text may be `env:NAME`, and a
+ * secret is always `env:NAME` or `file:/path`: what a reference stands for is read where it is used and never stored.
+ */
+type Named = { readonly name: string; readonly description: string; readonly owner: string }
+
+export type PostgresSource = Named & {
+  readonly kind: 'postgres'
+  readonly host: string
+  readonly port: string
+  readonly database: string
+  readonly user: string
+  /** Null = the server asks for none. */
+  readonly password: string | null
+  readonly ssl: 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
+  /** managed: the mesh creates publication, signal table and slot. existing: a DBA did; they are only checked. */
+  readonly publication: 'managed' | 'existing'
+  /** Schema of the mesh's signal table. */
+  readonly signalSchema: string
+  /** initial: the rows there are, then changes. none: changes only. */
+  readonly snapshot: 'initial' | 'none'
+  readonly heartbeatMs: number
+}
+
+export type MongodbSource = Named & {
+  readonly kind: 'mongodb'
+  /** Holds credentials: a reference, unless it has none. */
+  readonly url: string
+  /** driver: the gateway reads the change streams. connect: Debezium does. */
+  readonly reader: 'driver' | 'connect'
+}
+
+/** Any connector of Kafka Connect; its keys are passed on as they are, references become Connect's own. */
+export type ConnectSource = Named & {
+  readonly kind: 'connect'
+  readonly config: Readonly<Record<string, string>>
+}
+
+export type RedisSource = Named & {
+  readonly kind: 'redis'
+  readonly host: string
+  readonly port: string
+  readonly user: string | null
+  readonly password: string | null
+  readonly tls: boolean
+  readonly database: number
+}
+
+export type HttpAuth =
+  | { readonly type: 'bearer'; readonly token: string }
+  | { readonly type: 'basic'; readonly user: string; readonly password: string }
+  | { readonly type: 'header'; readonly name: string; readonly value: string }
+
+export type HttpSource = Named & {
+  readonly kind: 'http'
+  readonly api: 'rest' | 'graphql'
+  readonly url: string
+  readonly auth: HttpAuth | null
+  readonly headers: Readonly<Record<string, string>>
+  readonly timeoutMs: number
+  readonly limits: { readonly requestsPerMinute: number | null; readonly concurrency: number }
+}
+
+export type KafkaSource = Named & {
+  readonly kind: 'kafka'
+  readonly brokers: string
+  readonly tls: boolean
+  readonly sasl: {
+    readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+    readonly user: string
+    readonly password: string
+  } | null
+}
+
+export type Source = PostgresSource | MongodbSource | ConnectSource | RedisSource | HttpSource | KafkaSource
+export type SourceKind = Source['kind']
+
+/** The sources that a stream's ingests name, by name. */
+export type Sources = Readonly<Record<string, Source>>

@@ -1,0 +1,21 @@
+import { type Change, drop, type Outcome, ok, tombstone } from '@mesh/client/refine'
+import { type Problem, problem } from './problem.ts'
+
+/** What a change becomes without a refine.ts: its row, or a delete of the key. */
+export function changeOutcome(change: Change): Outcome<Record<string, unknown>> | Problem {
+  switch (change.op) {
+    case 'c':
+    case 'u':
+    case 'r':
+      if (change.after !== null) return ok(change.after)
+      return problem('refine', 'MESH_CDC_ROW_MISSING', `the change (op ${change.op}) came without the row after it`)
+    case 'd':
+      return tombstone()
+    case 't':
+      return problem('refine', 'MESH_CDC_TRUNCATE', 'the table was truncated, which names no key to delete')
+    case 'm':
+      return drop('a logical message is no change of a row')
+    default:
+      return change.op satisfies never
+  }
+}
