@@ -8,7 +8,15 @@ import { ERRORS } from '@mesh/shared/core/errors'
 import type { ConfigSchema, Setting } from '@mesh/shared/runtime/config'
 
 const ROOT = join(import.meta.dirname, '..')
-export const SERVICES = ['ingest-gateway', 'enricher', 'lake-sink', 'warehouse-sink', 'replayer', 'console'] as const
+export const SERVICES = [
+  'ingest-gateway',
+  'enricher',
+  'lake-sink',
+  'warehouse-sink',
+  'replayer',
+  'job-trigger',
+  'console',
+] as const
 
 /** Page path → content. */
 export async function renderPages(): Promise<Map<string, string>> {

@@ -3,8 +3,7 @@
 // prints one line of JSON (BareResult).
 import { readFile } from 'node:fs/promises'
 import { kafkajs } from '@mesh/shared/kafka/kafkajs-client'
-
-export type BareResult = { readonly perSecond: number; readonly cpuSeconds: number; readonly peakMb: number }
+import { type BareResult, meter } from './meter.ts'
 
 const BATCH = 1000
 
@@ -54,17 +53,4 @@ async function consume(total: number): Promise<BareResult> {
   const measured = await done
   await consumer.disconnect()
   return measured
-}
-
-function meter(): (records: number) => BareResult {
-  const startedAt = performance.now()
-  const before = process.cpuUsage()
-  return (count) => {
-    const { user, system } = process.cpuUsage(before)
-    return {
-      perSecond: count / ((performance.now() - startedAt) / 1000),
-      cpuSeconds: (user + system) / 1e6,
-      peakMb: process.resourceUsage().maxRSS / 1024,
-    }
-  }
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
-import type { BareResult } from './bare-client.ts'
 import type { BenchMesh } from './bench-mesh.ts'
 import { consumerCeiling, producerCeiling } from './java-ceiling.ts'
+import type { BareResult } from './meter.ts'
 import { runTool } from './run-tool.ts'
 import type { Ceilings, Measurement } from './table.ts'
 

@@ -33,9 +33,10 @@ export type RunFacts = {
   readonly loadBefore: number
 }
 
-export function renderMachine(machine: MachineFacts, run: RunFacts): string {
-  return [
-    `${machine.date}: ${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, Node ${machine.node}, Kafka ${machine.kafka}, Java ${machine.java}; load before the run ${run.loadBefore.toFixed(1)}.`,
-    `Repeats: ${run.repeats}, each of ${run.records.toLocaleString('en-US')} flights of ${Math.round(run.recordBytes)} bytes on average; 6 partitions, acks=all, zstd.`,
-  ].join('\n')
+export function renderMachine(machine: MachineFacts, loadBefore: number): string {
+  return `${machine.date}: ${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, Node ${machine.node}, Kafka ${machine.kafka}, Java ${machine.java}; load before the run ${loadBefore.toFixed(1)}.`
+}
+
+export function renderRun({ records, repeats, recordBytes }: RunFacts): string {
+  return `Repeats: ${repeats}, each of ${records.toLocaleString('en-US')} flights of ${Math.round(recordBytes)} bytes on average; 6 partitions, acks=all, zstd.`
 }

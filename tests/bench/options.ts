@@ -8,13 +8,19 @@ export type BenchOptions = {
   readonly jsonFile: string | null
   /** One more repeat with the services' CPU profiles on; its rates are not counted. */
   readonly profile: boolean
+  /** Instead of the hops: the Kafka clients against each other, role by role. */
+  readonly clients: boolean
+  /** Instead of the hops: so many events, one after the other, from a POST to the changed row of gold. Null: the hops. */
+  readonly freshness: number | null
 }
 
 export const USAGE = `usage: npm run bench -- [options]
   --records N   events of one repeat (default 300000)
   --repeats N   interleaved repeats of all hops (default 3)
   --json FILE   writes every measurement as JSON
-  --profile     one more repeat that shows where each service's CPU time goes`
+  --profile     one more repeat that shows where each service's CPU time goes
+  --clients     instead of the hops: the Kafka clients against each other, role by role
+  --freshness N instead: seconds from a POST to the changed row of gold, for N events one after the other`
 
 /** @throws Error naming the option that is wrong. */
 export function parseOptions(args: readonly string[]): BenchOptions {
@@ -25,6 +31,8 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       repeats: { type: 'string', default: '3' },
       json: { type: 'string' },
       profile: { type: 'boolean', default: false },
+      clients: { type: 'boolean', default: false },
+      freshness: { type: 'string' },
     },
   })
   return {
@@ -32,6 +40,9 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     repeats: wholeNumber('repeats', values.repeats, { least: 1, most: 100 }),
     jsonFile: values.json ?? null,
     profile: values.profile,
+    clients: values.clients,
+    freshness:
+      values.freshness === undefined ? null : wholeNumber('freshness', values.freshness, { least: 1, most: 1000 }),
   }
 }
 

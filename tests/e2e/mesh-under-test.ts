@@ -45,6 +45,10 @@ export type MeshOptions = {
   readonly project?: string
   readonly extras?: readonly ExtraServer[]
   readonly env?: Readonly<Record<string, string>>
+  /** Default: all of them. */
+  readonly services?: readonly string[]
+  /** Puts more than streams into the project. */
+  readonly prepare?: (projectDir: string) => void
 }
 
 export async function startMesh(cacheDir: string, options: MeshOptions = {}): Promise<MeshUnderTest> {
@@ -54,15 +58,18 @@ export async function startMesh(cacheDir: string, options: MeshOptions = {}): Pr
   for (const folder of options.project ? ['streams', 'sources'] : ['streams']) {
     cpSync(join(options.project ?? ROOT, folder), join(projectDir, folder), { recursive: true })
   }
+  options.prepare?.(projectDir)
   const env = withLocalSecrets(stateDir, { ...process.env, ...options.env })
   const stack = await startStack({
     stateDir,
+    projectDir,
     cacheDir,
     codeDir: ROOT,
     env,
     ports: 'free',
     archives: false,
     extras: options.extras,
+    ...(options.services ? { services: options.services } : {}),
   })
   const { addresses } = stack
   const kafka = connectKafka({ brokers: addresses.kafkaBrokers.split(','), clientId: 'e2e' })

@@ -4,8 +4,11 @@ import { describeError, isMeshError } from '@mesh/shared/core/errors'
 import { findCommand, type OptionValue, type ParsedArguments, parseCommandLine } from './arguments.ts'
 import type { Command, CommandContext } from './command.ts'
 import { audit } from './commands/audit.ts'
+import { dbt } from './commands/dbt.ts'
 import { down } from './commands/down.ts'
+import { jobs } from './commands/jobs.ts'
 import { post } from './commands/post.ts'
+import { privacy } from './commands/privacy.ts'
 import { replay } from './commands/replay.ts'
 import { sources } from './commands/sources.ts'
 import { sql } from './commands/sql.ts'
@@ -20,7 +23,23 @@ import type { Environment } from './stack/process.ts'
 import { renderHelp, renderOverview } from './usage.ts'
 
 /** In the order of `mesh --help`. */
-const COMMANDS: readonly Command[] = [start, up, down, status, streams, sources, post, tail, sql, verify, audit, replay]
+const COMMANDS: readonly Command[] = [
+  start,
+  up,
+  down,
+  status,
+  streams,
+  sources,
+  post,
+  tail,
+  sql,
+  verify,
+  audit,
+  replay,
+  jobs,
+  dbt,
+  privacy,
+]
 
 process.exitCode = await main(process.argv.slice(2), process.env)
 

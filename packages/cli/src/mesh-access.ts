@@ -18,6 +18,8 @@ export type MeshAccess = {
   readonly gateway: GatewayAddress
   readonly replayerUrl: string
   readonly warehouseFile: string
+  readonly goldFile: string
+  readonly jobTriggerUrl: string
   readonly store: ObjectStore
   kafka(): KafkaPort
   streams(): Promise<readonly StreamVersions[]>
@@ -32,7 +34,9 @@ export function accessMesh(addresses: StackAddresses, env: Environment): MeshAcc
     addresses,
     gateway: { url: urlOf('ingest-gateway'), apiKey: firstApiKey(env) },
     replayerUrl: urlOf('replayer'),
+    jobTriggerUrl: urlOf('job-trigger'),
     warehouseFile: fileURLToPath(addresses.warehouseUrl.replace(/^duckdb:/, 'file:')),
+    goldFile: fileURLToPath(addresses.goldUrl.replace(/^duckdb:/, 'file:')),
     store: openObjectStore(
       lakeLocation(loadConfig(LAKE_CONFIG, { ...env, MESH_LAKE_URL: addresses.lakeUrl }, 'MESH_CLI_')),
     ),

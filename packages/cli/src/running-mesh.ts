@@ -45,6 +45,7 @@ function addressesFromEnvironment({ env }: CommandContext): StackAddresses | nul
     connectUrl: env['MESH_CONNECT_URL'] ?? null,
     lakeUrl: need('MESH_LAKE_URL'),
     warehouseUrl: need('MESH_WAREHOUSE_URL'),
+    goldUrl: env['MESH_GOLD_URL'] ?? need('MESH_WAREHOUSE_URL').replace(/[^/]+$/, 'gold.duckdb'),
     services: Object.fromEntries(services),
   }
 }

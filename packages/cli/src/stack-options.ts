@@ -36,6 +36,7 @@ export function stackOptionsOf(context: CommandContext): PlainStackOptions {
   const services = context.list('services').map((name) => oneOf('services', name, SERVICES))
   return {
     stateDir: context.stateDir(),
+    projectDir: context.projectDir(),
     codeDir: context.codeDir,
     ports: 'fixed',
     portOverrides: portsOf(context.env, context.text('port-base'), context.list('port')),

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { MeshError } from '@mesh/shared/core/errors'
 
@@ -16,7 +17,40 @@ const LOCK_RETRY_MS = 25
  * @throws MeshError MESH_WAREHOUSE_LOCKED, MESH_WAREHOUSE_QUERY with DuckDB's own sentence.
  */
 export async function queryWarehouse(file: string, sql: string): Promise<QueryResult> {
-  return runOn(await open(file), sql)
+  return runOn(await whenFree(() => DuckDBInstance.create(file, { access_mode: 'READ_ONLY' }), file), sql)
+}
+
+/**
+ * As `queryWarehouse`, with dbt's file beside it as `gold`. Gold is opened only for a query that speaks of it, and only where there
+ * is one: both files are then waited for.
+ */
+export async function queryWithGold(files: { landing: string; gold: string }, sql: string): Promise<QueryResult> {
+  if (!/\bgold\b/i.test(sql) || !existsSync(files.gold)) return queryWarehouse(files.landing, sql)
+  const instance = await whenFree(() => DuckDBInstance.create(':memory:'), files.gold)
+  await whenFree(() => attachBoth(instance, files), files.gold).catch((error: unknown) => {
+    instance.closeSync()
+    throw error
+  })
+  return runOn(instance, sql, 'USE landing')
+}
+
+/** Both or none: a file that is taken must not be held while the other is waited for. */
+async function attachBoth(instance: DuckDBInstance, files: { landing: string; gold: string }): Promise<void> {
+  const connection = await instance.connect()
+  const attach = (file: string, name: string): Promise<unknown> =>
+    connection.run(`ATTACH IF NOT EXISTS '${file.replaceAll("'", "''")}' AS ${name} (READ_ONLY)`)
+  try {
+    await attach(files.gold, 'gold')
+    try {
+      if (existsSync(files.landing)) await attach(files.landing, 'landing')
+      else await connection.run("ATTACH ':memory:' AS landing")
+    } catch (error) {
+      await connection.run('DETACH gold')
+      throw error
+    }
+  } finally {
+    connection.closeSync()
+  }
 }
 
 /** One query without a database file: for reading Parquet by path. */
@@ -24,10 +58,11 @@ export async function queryFiles(sql: string): Promise<QueryResult> {
   return runOn(await DuckDBInstance.create(':memory:'), sql)
 }
 
-async function runOn(instance: DuckDBInstance, sql: string): Promise<QueryResult> {
+async function runOn(instance: DuckDBInstance, sql: string, before?: string): Promise<QueryResult> {
   try {
     const connection = await instance.connect()
     try {
+      if (before !== undefined) await connection.run(before)
       const reader = await connection.runAndReadAll(sql)
       return { columns: reader.columnNames(), rows: reader.getRowObjectsJson() }
     } catch (error) {
@@ -40,11 +75,11 @@ async function runOn(instance: DuckDBInstance, sql: string): Promise<QueryResult
   }
 }
 
-async function open(file: string): Promise<DuckDBInstance> {
+async function whenFree<T>(open: () => Promise<T>, file: string): Promise<T> {
   const deadline = Date.now() + LOCK_WAIT_MS
   for (;;) {
     try {
-      return await DuckDBInstance.create(file, { access_mode: 'READ_ONLY' })
+      return await open()
     } catch (error) {
       const text = String(error)
       if (!/lock/i.test(text))

@@ -1,6 +1,7 @@
 import type { CommitEvent } from '@mesh/shared/core/books'
 import type { ReplayJob } from '@mesh/shared/core/replay-api'
-import { COMMITS_TOPIC, REPLAYS_TOPIC, VERSIONS_TOPIC } from '@mesh/shared/core/topics'
+import type { RunsRecord } from '@mesh/shared/core/runs'
+import { COMMITS_TOPIC, REPLAYS_TOPIC, RUNS_TOPIC, VERSIONS_TOPIC } from '@mesh/shared/core/topics'
 import type { StreamVersions } from '@mesh/shared/core/versions'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
@@ -29,6 +30,7 @@ await runService({
       versions: table<StreamVersions>(VERSIONS_TOPIC),
       commits: table<CommitEvent>(COMMITS_TOPIC),
       replays: table<ReplayJob>(REPLAYS_TOPIC),
+      runs: table<RunsRecord>(RUNS_TOPIC),
       probe: () => probeServices(addresses, config.probeTimeout),
       pages,
       refreshMs: config.refresh,

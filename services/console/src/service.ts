@@ -1,5 +1,6 @@
 import type { CommitEvent } from '@mesh/shared/core/books'
 import type { ReplayJob } from '@mesh/shared/core/replay-api'
+import type { RunsRecord } from '@mesh/shared/core/runs'
 import type { StreamVersions } from '@mesh/shared/core/versions'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import type { Readiness } from '@mesh/shared/runtime/http-server'
@@ -18,6 +19,7 @@ export type ConsoleDeps = {
   readonly versions: TopicTable<StreamVersions>
   readonly commits: TopicTable<CommitEvent>
   readonly replays: TopicTable<ReplayJob>
+  readonly runs: TopicTable<RunsRecord>
   readonly probe: () => Promise<readonly ServiceHealth[]>
   /** Pages open now; told of their first by `pageOpened`. */
   readonly pages: EventStream
@@ -40,7 +42,7 @@ const RATE_WINDOW_MS = 10_000
 
 /** Reads the mesh while somebody looks, and only then. It writes nothing anywhere. */
 export function createConsole(deps: ConsoleDeps): Console {
-  const tables = [deps.versions, deps.commits, deps.replays]
+  const tables = [deps.versions, deps.commits, deps.replays, deps.runs]
   const rates = createRates(RATE_WINDOW_MS)
   let latest: { readonly atMs: number; readonly snapshot: Promise<Snapshot> } | null = null
   let timer: NodeJS.Timeout | undefined
@@ -71,6 +73,7 @@ export function createConsole(deps: ConsoleDeps): Console {
       versions,
       commits: deps.commits.current(),
       replays: deps.replays.current(),
+      runs: deps.runs.current(),
       broker,
       rates: rates.observe(deps.now(), ends),
       services,

@@ -1,16 +1,29 @@
 import type { Coordinate } from '@mesh/shared/core/coordinate'
 import type { RecordBatch } from '@mesh/shared/core/record'
+import { type RetryPolicy, retryDelayMs } from '@mesh/shared/core/retry-policy'
 import type { PartitionHandler, Progress } from '@mesh/shared/kafka/port'
-import { createCommitPace } from './core/commit-pace.ts'
+import type { Source } from './core/arrival.ts'
+import { type CommitPace, createCommitPace } from './core/commit-pace.ts'
 import { rawSources, replayedSources } from './core/replayed.ts'
 import type { PartitionWorker } from './partition-worker.ts'
+import type { Stall } from './worker-context.ts'
 
 export type HandlerPace = {
   readonly commitIntervalMs: number
-  /** How often due commits and a finished replay are looked for. */
+  /** How often due commits, parked records and a finished replay are looked for. */
   readonly tickMs: number
   /** Monotonic, ms. */
   readonly now: () => number
+  /** In [0, 1). */
+  readonly random: () => number
+}
+
+/** How a handler holds its partition back while the worker cannot go on. */
+export type Flow = {
+  pause(): void
+  resume(): void
+  /** Null: it flows again. */
+  stalled(stall: Stall | null): void
 }
 
 /** The books of a partition change topic once: from the replay topic, read to its end, to raw. */
@@ -22,25 +35,93 @@ export type HandOver = {
   open(): void
 }
 
-/** Reads raw with a worker that holds the books. */
-export function createRawHandler(worker: PartitionWorker, pace: HandlerPace): PartitionHandler {
-  const commits = createCommitPace(pace.commitIntervalMs)
-  let broken = false
+/** A tripped breaker is tried again after seconds, then more rarely. */
+const BREAKER_RETRY: RetryPolicy = { initialMs: 1000, maxMs: 60_000, factor: 2, retries: Number.POSITIVE_INFINITY }
 
-  function progress(force = false): Progress | null {
-    const position = broken ? null : commits.due(pace.now(), force)
-    return position === null ? null : worker.checkpoint(position)
+/** What no commit and no release can end: time, or a person. */
+const isRare = (stall: Stall): boolean => stall.kind === 'breaker' || stall.kind === 'stopped'
+
+type Intake = {
+  readonly worker: PartitionWorker
+  readonly commits: CommitPace
+  readonly pace: HandlerPace
+  readonly flow: Flow
+  /** Where the topic is read from. */
+  readonly position: number
+}
+
+/** Feeds a worker and holds the partition back while it stalls. `broken`: a call threw, and nothing may be committed any more. */
+function createIntake({ worker, commits, pace, flow, position }: Intake) {
+  let broken = false
+  let stall: Stall | null = null
+  let tries = 0
+  let nextTryMs = 0
+  /** Where the topic stands once everything taken in is decided. */
+  let target = position
+  let moved = position
+
+  async function run(sources: Iterable<Source>, end?: number): Promise<void> {
+    broken = true
+    const next = await worker.run(sources, end)
+    broken = false
+    hold(next)
+    const reached = next === null ? target : (worker.position() ?? moved)
+    if (reached > moved) commits.moved((moved = reached))
+  }
+
+  function hold(next: Stall | null): void {
+    if (stall !== null && next === null) flow.resume()
+    else if (next !== null && stall === null) flow.pause()
+    if ((stall?.kind ?? null) !== (next?.kind ?? null)) flow.stalled(next?.kind === 'transaction-full' ? null : next)
+    tries = next === null ? 0 : tries + 1
+    stall = next
+    if (next !== null && isRare(next)) nextTryMs = pace.now() + retryDelayMs(BREAKER_RETRY, tries, pace.random())!
+  }
+
+  return {
+    broken: () => broken,
+    stalled: () => stall !== null,
+    /** Where the topic is decided up to. */
+    moved: () => moved,
+    take(sources: Iterable<Source>, upTo: number, end?: number): Promise<void> {
+      target = upTo
+      return run(sources, end)
+    },
+    /** Goes on with what is held, and with what is parked. True when it must be committed at once. */
+    async goOn(): Promise<boolean> {
+      if (stall !== null && isRare(stall) && pace.now() < nextTryMs) return false
+      broken = true
+      const { moved: released, stopped } = await worker.release()
+      broken = false
+      if (released) commits.moved(moved)
+      if (stopped !== null) hold({ kind: 'stopped', reason: stopped })
+      else if (stall !== null) await run([])
+      return released || stall?.kind === 'transaction-full'
+    },
+    full: () => stall?.kind === 'transaction-full',
+  }
+}
+
+/** Reads raw with a worker that holds the books. */
+export function createRawHandler(
+  worker: PartitionWorker,
+  pace: HandlerPace,
+  { flow, position }: { flow: Flow; position: number },
+): PartitionHandler {
+  const commits = createCommitPace(pace.commitIntervalMs)
+  const intake = createIntake({ worker, commits, pace, flow, position })
+
+  async function progress(force = false): Promise<Progress | null> {
+    const due = intake.broken() ? null : commits.due(pace.now(), force)
+    return due === null ? null : worker.checkpoint(due)
   }
 
   return {
     async process(batch) {
-      broken = true
-      await worker.run(rawSources(batch), batch.nextOffset)
-      broken = false
-      commits.moved(batch.nextOffset)
-      return progress()
+      await intake.take(rawSources(batch), batch.nextOffset, batch.nextOffset)
+      return progress(intake.full())
     },
-    tick: async () => progress(),
+    tick: async () => progress(await intake.goOn()),
     committed: () => worker.announce(),
     close: async () => progress(true),
   }
@@ -50,7 +131,11 @@ export function createRawHandler(worker: PartitionWorker, pace: HandlerPace): Pa
  * Raw before the replay topic is finished: assigned paused. Once the replay side has committed its end, the books are committed on
  * raw at the changeover and the partition is let go; from that commit on raw carries them.
  */
-export function createWaitingRawHandler(changeover: number, pace: HandlerPace, handOver: HandOver): PartitionHandler {
+export function createWaitingRawHandler(
+  changeover: number,
+  pace: HandlerPace,
+  { handOver, flow }: { handOver: HandOver; flow: Flow },
+): PartitionHandler {
   let raw: PartitionHandler | null = null
   let opening = false
   return {
@@ -59,11 +144,13 @@ export function createWaitingRawHandler(changeover: number, pace: HandlerPace, h
       return raw.process(batch)
     },
     async tick() {
+      // What is parked waits for the commit that lets raw carry the books.
+      if (opening) return null
       if (raw !== null) return raw.tick!()
       const worker = handOver.take()
       if (worker === null) return null
       await worker.run([], changeover)
-      raw = createRawHandler(worker, pace)
+      raw = createRawHandler(worker, pace, { flow, position: changeover })
       opening = true
       return worker.checkpoint(changeover)
     },
@@ -72,7 +159,7 @@ export function createWaitingRawHandler(changeover: number, pace: HandlerPace, h
       if (opening) handOver.open()
       opening = false
     },
-    close: async (reason) => raw?.close!(reason) ?? null,
+    close: async (reason) => (opening ? null : (raw?.close!(reason) ?? null)),
   }
 }
 
@@ -87,36 +174,42 @@ export type ReplayEnd = {
 export function createReplayHandler(
   worker: PartitionWorker,
   of: Pick<Coordinate, 'topicId' | 'partition'>,
-  { pace, replay, handOver }: { pace: HandlerPace; replay: ReplayEnd; handOver: HandOver },
+  {
+    pace,
+    replay,
+    handOver,
+    ...from
+  }: { pace: HandlerPace; replay: ReplayEnd; handOver: HandOver; flow: Flow; position: number },
 ): PartitionHandler {
   const commits = createCommitPace(pace.commitIntervalMs)
+  const intake = createIntake({ worker, commits, pace, ...from })
   const end = replay.end ?? Number.POSITIVE_INFINITY
-  let state: 'reading' | 'broken' | 'ending' | 'done' = 'reading'
+  let state: 'reading' | 'ending' | 'done' = 'reading'
 
-  function progress(force = false): Progress | null {
-    const position =
-      state === 'broken' || state === 'done' ? null : commits.due(pace.now(), force || state === 'ending')
-    return position === null ? null : worker.checkpoint(position)
+  async function progress(force = false): Promise<Progress | null> {
+    if (intake.broken() || state === 'done') return null
+    const due = commits.due(pace.now(), force || state === 'ending')
+    return due === null ? null : worker.checkpoint(due)
   }
 
-  function moved(position: number): void {
-    commits.moved(Math.min(position, end))
-    if (position >= end) state = 'ending'
+  function lookForEnd(): void {
+    if (state === 'reading' && !intake.stalled() && intake.moved() >= end) state = 'ending'
   }
 
   return {
     async process(batch: RecordBatch) {
       // What lies beyond the announced end is raw's to decide.
       if (state !== 'reading') return null
-      state = 'broken'
-      await worker.run(replayedSources(batch, end, of))
-      state = 'reading'
-      moved(batch.nextOffset)
-      return progress()
+      await intake.take(replayedSources(batch, end, of), Math.min(batch.nextOffset, end))
+      lookForEnd()
+      return progress(intake.full())
     },
     async tick() {
-      if (state === 'reading' && replay.position() >= end) moved(end)
-      return progress()
+      if (state !== 'reading') return progress()
+      const force = await intake.goOn()
+      if (!intake.stalled() && replay.position() >= end) await intake.take([], end)
+      lookForEnd()
+      return progress(force)
     },
     async committed() {
       await worker.announce()

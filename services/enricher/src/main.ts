@@ -1,45 +1,79 @@
 import { join } from 'node:path'
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
-import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
+import { connectKafka, producerClient } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
+import { exportLag } from '@mesh/shared/runtime/lag-telemetry'
+import { createSecretReader } from '@mesh/shared/runtime/secrets'
 import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { createCodeLoader } from './adapters/code-loader.ts'
-import { createJoinTables } from './adapters/join-tables.ts'
-import { openKeyedState } from './adapters/keyed-stores.ts'
+import { createBoundedState } from './bounded-state.ts'
 import { CONFIG, ENV_PREFIX } from './config.ts'
+import { createBodyCache } from './core/body-cache.ts'
 import { createEnricher } from './service.ts'
 import { createEnricherTelemetry } from './telemetry.ts'
+
+/** A row that arrives wakes who waits for it; the rest is for lookups, and for what no event announces. */
+const PARKED_RETRY = { initialMs: 1000, maxMs: 30_000, factor: 2, retries: Number.POSITIVE_INFINITY }
 
 await runService({
   name: 'enricher',
   envPrefix: ENV_PREFIX,
   config: CONFIG,
   async build({ config, logger, telemetry, fatal }) {
-    const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-enricher' })
+    const kafka = connectKafka({
+      brokers: config.kafkaBrokers,
+      clientId: 'mesh-enricher',
+      producer: producerClient(config.kafkaProducer),
+    })
+    exportLag(telemetry, () => kafka.lag())
     const store = openObjectStore(lakeLocation(config))
     const codec = createAvroCodec(createSchemaRegistry({ url: config.registryUrl }))
     const producer = await kafka.producer()
     const publisher = createCommitPublisher(producer)
+    const bounded = createBoundedState({ kafka, codec, config, onFatal: fatal })
+    const { tables, lookups, openDedupe, openKeyed, retain } = bounded
+    const events = createEnricherTelemetry(telemetry, logger, bounded)
     const enricher = createEnricher({
       kafka,
       producer,
       publish: (event) => publisher.publish(event),
-      codes: createCodeLoader({ store, codec, cacheDir: join(config.stateDir, 'bundles') }),
-      tables: createJoinTables({ kafka, codec, onFatal: fatal }),
+      codes: createCodeLoader({
+        store,
+        codec,
+        cacheDir: join(config.stateDir, 'bundles'),
+        privacy: {
+          readSecret: createSecretReader(process.env),
+          holdMs: config.erasureNoticeMs,
+          maxSubjects: config.maxSubjects,
+          onErased: (stream) => events.erased(stream),
+        },
+      }),
+      tables,
+      openDedupe,
+      retain,
+      look: lookups.look,
+      openKeyed,
       limits: config,
-      openKeyed: (id) => openKeyedState(join(config.stateDir, 'keyed'), id),
-      pace: { commitIntervalMs: config.commitIntervalMs, tickMs: 100, now: () => performance.now() },
+      pace: { ...config, tickMs: 100, now: () => performance.now(), random: Math.random },
+      parking: {
+        maxRecords: config.maxParkedRecords,
+        retry: PARKED_RETRY,
+        bodies: createBodyCache(config.parkedCacheBytes),
+      },
       wallClock: () => new Date().toISOString(),
-      telemetry: createEnricherTelemetry(telemetry, logger),
+      epochMs: () => Date.now(),
+      random: Math.random,
+      telemetry: events,
       logger,
       onFatal: fatal,
     })
     const clients: Service = {
       start: async () => {},
       async stop() {
+        await lookups.close()
         await producer.close()
         await kafka.close()
       },

@@ -1,192 +1,313 @@
 import type { CommitEvent } from '@mesh/shared/core/books'
-import { MeshError } from '@mesh/shared/core/errors'
+import { describeError } from '@mesh/shared/core/errors'
 import type { RecordToSend } from '@mesh/shared/core/record'
-import type { Producer, Progress } from '@mesh/shared/kafka/port'
+import type { Progress } from '@mesh/shared/kafka/port'
 import { type Arrival, readArrival, type Source } from './core/arrival.ts'
-import {
-  type BookId,
-  type Books,
-  bookEventTime,
-  bookFate,
-  booksMetadata,
-  closeStep,
-  refinedCommitEvent,
-} from './core/books.ts'
+import { bookEventTime, bookFate, closeStep, stillParked } from './core/books.ts'
+import { booksMetadata, commitEvents } from './core/books-metadata.ts'
+import { createBreaker, DEFAULT_BREAKER, type Trip } from './core/breaker.ts'
 import { deadLetterRecord } from './core/dead-letter.ts'
-import { type Decidable, type Fate, type RefineCode, refinedFate, settledFate } from './core/decide.ts'
-import type { DedupeStore } from './core/dedupe.ts'
-import { createEmitPlan } from './core/emit-plan.ts'
-import type { PublishedFates } from './core/fates.ts'
-import { type Joined, type JoinedRow, joinKey, joinRows, joinRulesOf, NO_JOINS } from './core/joins.ts'
-import type { KeyedState } from './core/keyed-state.ts'
+import { type Decidable, type Fate, protectedFate, type RefineCode, settledFate } from './core/decide.ts'
+import type { Joined } from './core/joins.ts'
+import { orderUnit } from './core/parked.ts'
 import { isChangeStream, readChange } from './core/read-change.ts'
-import type { EnricherTelemetry } from './telemetry.ts'
-
-export type EmitLimits = { readonly maxChunkBytes: number; readonly maxOutputBytes: number }
-
-/** What a worker needs that is the same for every partition of a stream's version. */
-export type WorkerContext = {
-  readonly topics: { readonly raw: string; readonly refined: string; readonly deadLetter: string }
-  readonly group: string
-  readonly codeAt: (partition: number, offset: number) => RefineCode
-  /** The row of a joined stream's table. */
-  readonly findRow: (stream: string, key: string) => JoinedRow | null
-  readonly producer: Pick<Producer, 'send'>
-  readonly publish: (event: CommitEvent) => Promise<void>
-  readonly limits: EmitLimits
-  /** RFC 3339 time of the wall clock. */
-  readonly wallClock: () => string
-  readonly telemetry: EnricherTelemetry
-}
-
-/** State of one raw partition as restored; the worker owns it from here on. */
-export type PartitionState = {
-  readonly id: BookId
-  readonly books: Books
-  readonly dedupe: DedupeStore
-  /** Histories of a change stream's keys. */
-  readonly keyed: KeyedState
-  readonly fates: PublishedFates
-  /** End of the own output that `fates` was read from. */
-  readonly fatesEnd: number
-  /** The commit event of the committed books; null before the first commit. */
-  readonly announced: CommitEvent | null
-}
+import { coverRefined, coverState, createParkedLane, type Parked, type Releasing } from './parked-lane.ts'
+import { type Step, type StepWriter, stepBytes } from './step-writer.ts'
+import type { PartitionState, Stall, WorkerContext } from './worker-context.ts'
 
 export type PartitionWorker = {
   /**
-   * Decides records in source order and resolves when all their outputs and dead letters are acked. `end` is the source position
-   * after them, where known. After a throw nothing may be committed any more.
+   * Decides records in source order, after those it holds, and resolves when all their outputs and dead letters are written. `end`
+   * is the source position after them, where known. Returns why it stopped before the last one, or null. After a throw nothing may
+   * be committed any more.
    */
-  run(sources: Iterable<Source>, end?: number): Promise<void>
+  run(sources: Iterable<Source>, end?: number): Promise<Stall | null>
+  /** Position after the last decided record on the topic that is read; null before the first. */
+  position(): number | null
+  /** First of all: takes away what an earlier run left on the state topic. */
+  clean(): Promise<void>
+  /** Tries parked records that are due. */
+  release(): Promise<Releasing>
+  wake(awaited: string): void
   /** Closes the step: the progress to commit for `nextOffset` of the topic being read. */
-  checkpoint(nextOffset: number): Progress
-  /** Called once the last checkpoint's offset is committed: keeps its state, publishes its books. */
+  checkpoint(nextOffset: number): Promise<Progress>
+  /** Publishes the last checkpoint; called once its offset is committed. */
   announce(): Promise<void>
   /** Publishes the committed books again: their event may have been lost with the process that owed it. */
   republish(): Promise<void>
   sourceNext(): number
+  buffered(): number
   dedupeIds(): number
 }
 
-export function createPartitionWorker(state: PartitionState, context: WorkerContext): PartitionWorker {
+/** A record and what is found out about it once, whatever becomes of it. */
+type Prepared = {
+  readonly source: Source
+  readonly arrival: Arrival
+  readonly code: RefineCode
+  readonly duplicate: boolean
+  /** Raw time since the record that it repeats. */
+  readonly ageMs: number | null
+}
+type Held = { readonly source: Source; prepared: Prepared | null }
+
+/** `fate` null: a redelivery. Nothing of it is booked before it is written. */
+type Decided = {
+  readonly source: Source
+  readonly prepared: Prepared | null
+  readonly fate: Fate | null
+  readonly parked: Parked | null
+  readonly step: Step
+}
+
+/** `full`: it has to be parked and there is no room. */
+type Decision = Decided | 'full'
+
+const EMPTY_STEP: Step = { state: [], outputs: [], deadLetters: [] }
+
+export function createPartitionWorker(
+  state: PartitionState,
+  context: WorkerContext,
+  writer: StepWriter,
+): PartitionWorker {
   const { id, books, dedupe, keyed, fates } = state
   const { topics, limits, telemetry } = context
-  const outputs = createEmitPlan(limits.maxChunkBytes)
-  const deadLetters = createEmitPlan(limits.maxChunkBytes)
   const deadLetterFrom = { topic: topics.raw, group: context.group, version: id.version }
-  let announcement: CommitEvent | null = null
+  const lane = createParkedLane({ state, context, writer, deadLetterFrom })
+  const breaker = createBreaker()
+  let held: Held[] = []
+  let heldEnd: number | null = null
+  let position: number | null = null
+  /** Next source offset that is not decided; the books follow once it is written. */
+  let decidedNext = books.sourceNext
+  let announcement: readonly CommitEvent[] | null = null
+  /** Source position of the last checkpoint. */
+  let announcedNext = books.sourceNext
+  let parkedFrom = books.parked.next
 
-  async function run(sources: Iterable<Source>, end?: number): Promise<void> {
+  async function run(sources: Iterable<Source>, end?: number): Promise<Stall | null> {
     const before = { ...books.counts }
-    for (const source of sources) {
-      const { offset } = source.at
-      if (offset < books.sourceNext) {
-        books.counts.redelivered++
-        continue
-      }
-      books.sourceNext = offset + 1
-      const fate = decideNext(source)
-      bookFate(books, fate)
-      if (fate.kind === 'ok' && fate.records.length > 0) {
-        const chunk = outputs.add(fate.records)
-        if (chunk !== null) await emit(chunk)
-      } else if (fate.kind === 'deadLetter') {
-        telemetry.deadLettered(id, fate.problem)
-        const chunk = deadLetters.add([deadLetterRecord(source, fate.problem, deadLetterFrom)])
-        if (chunk !== null) await context.producer.send(topics.deadLetter, chunk)
-      }
+    for (const source of sources) held.push({ source, prepared: null })
+    await context.prefetch(held.filter((one) => one.source.at.offset >= decidedNext).map(({ source }) => source))
+    if (end !== undefined) heldEnd = end
+    const { done, stall } = await decideHeld()
+    held = held.slice(done)
+    if (held.length === 0 && heldEnd !== null) {
+      if (heldEnd > books.sourceNext) books.sourceNext = heldEnd
+      decidedNext = books.sourceNext
+      heldEnd = null
     }
-    await emit(outputs.take())
-    const rest = deadLetters.take()
-    if (rest.length > 0) await context.producer.send(topics.deadLetter, rest)
-    if (end !== undefined && end > books.sourceNext) books.sourceNext = end
-    // What an earlier run wrote for records yet to come stays beyond the books: a restart must find it again.
-    books.refinedNext = fates.pendingFrom(books.sourceNext) ?? Math.max(books.refinedNext, state.fatesEnd)
+    cover()
     telemetry.decided(id, before, books.counts)
+    return stall
   }
 
-  function decideNext(source: Source): Fate {
-    const { offset } = source.at
-    const code = context.codeAt(id.partition, offset)
+  /** What an earlier run wrote for records yet to come stays beyond the books: a restart must find it again. */
+  function cover(): boolean {
+    books.refinedNext = fates.pendingFrom(books.sourceNext) ?? Math.max(books.refinedNext, state.fatesEnd)
+    return lane.bookPublished(books.refinedNext)
+  }
+
+  async function decideHeld(): Promise<{ done: number; stall: Stall | null }> {
+    let pending: Decided[] = []
+    let bytes = 0
+    let written = 0
+    const flush = async (): Promise<void> => {
+      await write(pending)
+      written += pending.length
+      pending = []
+      bytes = 0
+    }
+    for (let at = 0; at < held.length; at++) {
+      const entry = held[at]!
+      let decided: Decision
+      try {
+        const deciding = decideOne(entry)
+        decided = deciding instanceof Promise ? await deciding : deciding
+      } catch (error) {
+        await flush()
+        return { done: written, stall: { kind: 'stopped', reason: describeError(error) } }
+      }
+      if (decided === 'full') {
+        await flush()
+        return { done: written, stall: { kind: 'parked-full', records: lane.size() } }
+      }
+      if (decided.fate !== null) decidedNext = decided.source.at.offset + 1
+      const trip = watch(decided)
+      if (trip !== null) {
+        for (const { parked } of [...pending, decided].reverse()) if (parked !== null) lane.unpark(parked)
+        breaker.undo()
+        decidedNext = books.sourceNext
+        return { done: written, stall: { kind: 'breaker', ...trip } }
+      }
+      const size = stepBytes(decided.step)
+      if (bytes > 0 && bytes + size > limits.maxChunkBytes) await flush()
+      pending.push(decided)
+      bytes += size
+      if (writer.buffered() + bytes > limits.maxTransactionBytes && writer.transactional) {
+        await flush()
+        return { done: written, stall: at + 1 < held.length ? { kind: 'transaction-full' } : null }
+      }
+    }
+    await flush()
+    return { done: written, stall: null }
+  }
+
+  /** At once where no lookup has to be waited for. */
+  function decideOne(entry: Held): Decision | Promise<Decision> {
+    const { source } = entry
+    if (source.at.offset < decidedNext) {
+      return { source, prepared: null, fate: null, parked: null, step: EMPTY_STEP }
+    }
+    entry.prepared ??= prepare(source)
+    return decide(entry.prepared)
+  }
+
+  /** What may be done only once per record: the dedupe takes note of it. */
+  function prepare(source: Source): Prepared {
+    const code = context.codeAt(id.partition, source.at.offset)
     dedupe.advance(source.record.timestamp)
-    const { arrival, duplicate } = arrive(source, code)
-    books.codeHash = code.codeHash
-    books.contractHash = code.contractHash
+    if (isChangeStream(code.contract)) {
+      // A change is held against its key's history, without a time window.
+      const { arrival, superseded } = readChange(source, code.contract, keyed)
+      return { source, arrival, code, duplicate: superseded, ageMs: null }
+    }
+    const arrival = readArrival(source, code.contract)
+    const ageMs = arrival.kind === 'poison' ? null : dedupe.note(arrival.eventId, code.contract.refine.dedupeWindowMs)
+    return { source, arrival, code, duplicate: ageMs !== null, ageMs }
+  }
+
+  function decide(prepared: Prepared): Decision | Promise<Decision> {
+    const { source } = prepared
+    const { offset } = source.at
     const input: Decidable = {
-      source,
-      arrival,
-      code,
-      duplicate,
+      ...prepared,
       published: fates.at(offset),
       passed: fates.passed(offset),
       maxOutputBytes: limits.maxOutputBytes,
     }
-    const fate = settledFate(input) ?? refinedFate(input, join(input))
+    const settled = settledFate(input)
+    if (settled !== null) return decidedAs(prepared, settled)
+    const unit = orderUnit(source.record.key, offset)
+    if (lane.holds(unit, offset)) return parkedAs(prepared, unit, null)
+    const settle = (joined: Joined): Decision | Promise<Decision> => {
+      if (joined.transient !== null && joined.problem === null) return parkedAs(prepared, unit, joined)
+      const fate = protectedFate(input, joined)
+      return fate instanceof Promise ? fate.then((one) => decidedAs(prepared, one)) : decidedAs(prepared, fate)
+    }
+    const joined = context.join(input)
+    return joined instanceof Promise ? joined.then(settle) : settle(joined)
+  }
+
+  function decidedAs(prepared: Prepared, fate: Fate): Decided {
+    const { source } = prepared
+    const deadLetters =
+      fate.kind === 'deadLetter' ? [deadLetterRecord(source, fate.problem, deadLetterFrom)] : EMPTY_STEP.deadLetters
+    const outputs: readonly RecordToSend[] = fate.kind === 'ok' ? fate.records : EMPTY_STEP.outputs
+    return { source, prepared, fate, parked: null, step: { state: EMPTY_STEP.state, outputs, deadLetters } }
+  }
+
+  function parkedAs(prepared: Prepared, unit: string, joined: Joined | null): Decision {
+    if (lane.isReleased(prepared.source.at.offset)) return decidedAs(prepared, { kind: 'parked' })
+    if (lane.full(prepared.source.at.offset)) return 'full'
+    const parked = lane.park(prepared.source, unit, joined?.transient ?? null)
+    const state = parked.state === null ? EMPTY_STEP.state : [parked.state]
+    return { source: prepared.source, prepared, fate: { kind: 'parked' }, parked, step: { ...EMPTY_STEP, state } }
+  }
+
+  function watch({ fate, prepared }: Decided): Trip | null {
+    if (fate === null || fate.kind === 'published' || prepared === null) return null
+    const rule = prepared.code.contract.refine.breaker ?? DEFAULT_BREAKER
+    return breaker.note(fate.kind === 'deadLetter' ? fate.problem.code : null, rule)
+  }
+
+  /** Writes what was decided, then books it: one step at a time, because a lost one must not be followed by a later one. */
+  async function write(decided: readonly Decided[]): Promise<void> {
+    if (decided.length === 0) return
+    const parked = decided.flatMap((one) => (one.parked?.state ? [one.parked.record] : []))
+    const step: Step = {
+      state: decided.flatMap((one) => one.step.state),
+      outputs: decided.flatMap((one) => one.step.outputs),
+      deadLetters: decided.flatMap((one) => one.step.deadLetters),
+    }
+    await writer.write(step, (written) => {
+      coverRefined(books, written.outputs)
+      coverState(books, written.state)
+      parked.forEach((record, i) => {
+        record.stateOffset = written.state[i] ?? null
+      })
+    })
+    breaker.keep()
+    for (const record of step.outputs) books.step.bytes += record.value?.byteLength ?? 0
+    for (const one of decided) book(one)
+  }
+
+  function book({ source, prepared, fate, parked }: Decided): void {
+    position = source.record.offset + 1
+    if (fate === null || prepared === null) {
+      books.counts.redelivered++
+      return
+    }
+    books.sourceNext = source.at.offset + 1
+    books.codeHash = prepared.code.codeHash
+    books.contractHash = prepared.code.contractHash
+    books.rawTime = Math.max(books.rawTime ?? source.record.timestamp, source.record.timestamp)
+    bookFate(books, fate)
+    if (fate.kind === 'duplicate' && prepared.ageMs !== null) telemetry.duplicate(id, prepared.ageMs)
+    if (parked !== null) lane.booked(parked)
+    else if (fate.kind !== 'parked') lane.forgetState(source)
+    if (fate.kind === 'deadLetter') telemetry.deadLettered(id, fate.problem)
+    const { arrival } = prepared
     if (arrival.kind !== 'poison' && (fate.kind === 'ok' || fate.kind === 'published')) {
       bookEventTime(books, arrival.eventTimeMs)
     }
-    return fate
-  }
-
-  /** A change is held against its key's history, without a time window; any other event against the ids of the window. */
-  function arrive(source: Source, { contract }: RefineCode): { arrival: Arrival; duplicate: boolean } {
-    if (isChangeStream(contract)) {
-      const { arrival, superseded } = readChange(source, contract, keyed)
-      return { arrival, duplicate: superseded }
-    }
-    const arrival = readArrival(source, contract)
-    const duplicate = arrival.kind !== 'poison' && dedupe.note(arrival.eventId, contract.refine.dedupeWindowMs)
-    return { arrival, duplicate }
-  }
-
-  function join({ source, arrival, code }: Decidable): Joined {
-    const bytes = source.record.value
-    if (bytes === null || (arrival.kind !== 'event' && arrival.kind !== 'change')) return NO_JOINS
-    const rules = joinRulesOf(arrival, code.contract.refine.joins)
-    const found = rules.map((rule) => {
-      const key = joinKey(rule, arrival.event, bytes)
-      return key === null ? null : context.findRow(rule.stream, key)
-    })
-    return joinRows(rules, found)
-  }
-
-  /** One chunk at a time: were a later one written and an earlier one lost, order would be gone for good. */
-  async function emit(chunk: readonly RecordToSend[]): Promise<void> {
-    if (chunk.length === 0) return
-    const offsets = await context.producer.send(topics.refined, chunk)
-    const [first, last] = [offsets[0]!, offsets.at(-1)!]
-    if (first < books.refinedNext) {
-      throw new MeshError('MESH_KAFKA_TOPIC_RECREATED', `wrote at ${first}, below the known end ${books.refinedNext}`, {
-        place: `${topics.refined}/${id.partition}`,
-      })
-    }
-    books.refinedNext = last + 1
-    for (const record of chunk) books.step.bytes += record.value?.byteLength ?? 0
   }
 
   return {
     run,
-    checkpoint(nextOffset) {
-      books.rawTime = dedupe.rawTime()
-      keyed.seal(books.sourceNext)
-      telemetry.checkpoint(id, dedupe.size())
-      announcement = refinedCommitEvent(id, books, context.wallClock())
+    position: () => position,
+    clean: () => lane.clean(),
+    async release() {
+      const booked = cover()
+      const { moved, stopped } = await lane.release()
+      return { moved: moved || booked, stopped }
+    },
+    wake: (awaited) => lane.wake(awaited),
+    async checkpoint(nextOffset) {
+      await lane.closeStep()
+      books.commits++
+      books.transactional = writer.transactional
+      telemetry.checkpoint(id, {
+        dedupeIds: dedupe.size(),
+        dedupeBytes: dedupe.diskBytes(),
+        parked: stillParked(books),
+      })
+      // Dedupe and histories have noted what is held back too: they are cut only where they end with the books.
+      if (held.every(({ prepared }) => prepared === null)) {
+        dedupe.cut(books.sourceNext)
+        keyed.seal(books.sourceNext)
+      }
+      announcedNext = books.sourceNext
+      announcement = commitEvents(id, books, parkedFrom)
+      parkedFrom = books.parked.next
       const metadata = booksMetadata(books)
       closeStep(books)
       return { nextOffset, metadata }
     },
     async announce() {
+      await lane.committed()
       keyed.keep()
       if (announcement === null) return
-      const event = announcement
+      const events = announcement
       announcement = null
-      await context.publish(event)
+      dedupe.committed(announcedNext)
+      for (const event of events) await context.publish({ ...event, at: context.wallClock() })
     },
     async republish() {
-      if (state.announced !== null) await context.publish({ ...state.announced, at: context.wallClock() })
+      for (const event of state.announced ?? []) await context.publish({ ...event, at: context.wallClock() })
     },
     sourceNext: () => books.sourceNext,
+    buffered: () => writer.buffered(),
     dedupeIds: () => dedupe.size(),
   }
 }

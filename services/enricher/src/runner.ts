@@ -1,15 +1,29 @@
 import { MeshError } from '@mesh/shared/core/errors'
-import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic } from '@mesh/shared/core/topics'
-import { bundleAt, type ReplayedHistory, type StreamVersion, type StreamVersions } from '@mesh/shared/core/versions'
-import type { AssignedPartition, Assignment, GroupConsumer, KafkaPort } from '@mesh/shared/kafka/port'
+import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic, stateTopic } from '@mesh/shared/core/topics'
+import {
+  bundleAt,
+  newestBundle,
+  type ReplayedHistory,
+  type StreamVersion,
+  type StreamVersions,
+} from '@mesh/shared/core/versions'
+import type {
+  AssignedPartition,
+  Assignment,
+  Committed,
+  GroupConsumer,
+  KafkaPort,
+  PartitionHandler,
+  Producer,
+} from '@mesh/shared/kafka/port'
 import type { Service } from '@mesh/shared/runtime/service'
 import type { CodeLoader } from './adapters/code-loader.ts'
-import type { JoinTable, JoinTables } from './adapters/join-tables.ts'
+import type { JoinTables } from './adapters/join-tables.ts'
+import { createParkedReader } from './adapters/parked-reader.ts'
 import { createRangeReader } from './adapters/range-reader.ts'
-import type { BookId } from './core/books.ts'
 import type { RefineCode } from './core/decide.ts'
-import type { KeyedState } from './core/keyed-state.ts'
-import { dedupeWindowOf, isChangeStream } from './core/read-change.ts'
+import { dedupeScope } from './core/dedupe-scope.ts'
+import { isChangeStream } from './core/read-change.ts'
 import {
   createRawHandler,
   createReplayHandler,
@@ -18,18 +32,28 @@ import {
   type HandOver,
   IDLE_HANDLER,
 } from './handlers.ts'
-import { createPartitionWorker, type PartitionWorker, type WorkerContext } from './partition-worker.ts'
+import type { Look } from './join-record.ts'
+import { createPartitionFlows, type FlowDeps } from './partition-flow.ts'
+import { createPartitionStores, type PartitionStoresDeps } from './partition-stores.ts'
+import { createPartitionWorker, type PartitionWorker } from './partition-worker.ts'
+import { createPartitionWriters } from './partition-writers.ts'
 import { restorePartition } from './restore.ts'
+import { createRunnerJoins } from './runner-joins.ts'
+import type { ParkingContext, WorkerContext } from './worker-context.ts'
 
-export type RunnerDeps = Pick<WorkerContext, 'producer' | 'publish' | 'limits' | 'wallClock' | 'telemetry'> & {
-  readonly kafka: KafkaPort
-  readonly codes: CodeLoader
-  readonly tables: JoinTables
-  readonly pace: HandlerPace
-  /** Where the histories of a change stream's keys are kept. */
-  readonly openKeyed: (id: BookId) => KeyedState
-  readonly onFatal: (error: unknown) => void
-}
+export type RunnerDeps = Pick<WorkerContext, 'publish' | 'limits' | 'wallClock' | 'epochMs' | 'random' | 'telemetry'> &
+  FlowDeps &
+  PartitionStoresDeps & {
+    readonly producer: Pick<Producer, 'send'>
+    readonly parking: Omit<ParkingContext, 'read'>
+    readonly kafka: KafkaPort
+    readonly codes: CodeLoader
+    readonly tables: JoinTables
+    readonly look: Look
+    /** `transactionIntervalMs` takes the place of the commit interval under exactly-once. */
+    readonly pace: HandlerPace & { readonly transactionIntervalMs: number }
+    readonly onFatal: (error: unknown) => void
+  }
 
 export type RunnerTask = {
   readonly state: StreamVersions
@@ -40,51 +64,78 @@ export type RunnerTask = {
 
 /** Refines one stream under one version: a consumer group over raw, and over the replay topic until its history is read. */
 export function createRunner(deps: RunnerDeps, { state, version, joined }: RunnerTask): Service {
-  const { kafka, pace } = deps
+  const { kafka } = deps
   const topics = {
     raw: rawTopic(state.stream),
     refined: refinedTopic(state.stream, version.version),
     deadLetter: deadLetterTopic(state.stream),
+    state: stateTopic(state.stream, version.version),
   }
   const readRanges = createRangeReader(kafka)
   const group = enricherGroup(state.stream, version.version)
   const codes = new Map<string, RefineCode>()
-  const tables = new Map<string, JoinTable>()
   const finished = new Map<number, PartitionWorker>()
-  const keyed = new Map<number, KeyedState>()
+  const stores = createPartitionStores(deps)
+  const workers = new Map<number, PartitionWorker>()
+  let pace: HandlerPace = deps.pace
+  let writers: ReturnType<typeof createPartitionWriters>
   let replay: ReplayedHistory | null = null
   let reading: ReplayedHistory | null = null
   let consumer: GroupConsumer
 
-  const context: WorkerContext = { ...deps, topics, group, codeAt, findRow }
+  const flows = createPartitionFlows(deps, { stream: state.stream, version: version.version }, () => consumer)
+  const joins = createRunnerJoins({
+    tables: deps.tables,
+    look: deps.look,
+    codeAt,
+    joined,
+    beyondHistory: (as) => deps.telemetry.beyondHistory(state.stream, version.version, as),
+    wake,
+  })
+
+  const context: WorkerContext = {
+    ...deps,
+    topics,
+    group,
+    codeAt,
+    join: joins.join,
+    prefetch: joins.prefetch,
+    parking: { ...deps.parking, read: createParkedReader({ readRanges }, topics.state) },
+  }
 
   function codeAt(partition: number, offset: number): RefineCode {
     return codes.get(bundleAt(version, partition, offset).hash)!
   }
 
-  function findRow(stream: string, key: string) {
-    return tables.get(stream)!.find(key)
-  }
-
   async function start(): Promise<void> {
     for (const binding of version.bundles) codes.set(binding.hash, await deps.codes.load(binding))
+    // The newest bundle says how is written, also what an older one decides.
+    const { guarantee } = codes.get(newestBundle(version).hash)!.contract.refine
+    const exactlyOnce = guarantee === 'exactly-once'
+    if (exactlyOnce) pace = { ...deps.pace, commitIntervalMs: deps.pace.transactionIntervalMs }
+    writers = createPartitionWriters(deps, { exactlyOnce, topics, group })
     await checkIdentity()
     replay = await existing(version.replay)
     reading = replay === null || (await allOnRaw()) ? null : replay
     try {
-      for (const [stream, live] of joined) tables.set(stream, await deps.tables.acquire(stream, live))
+      await joins.acquire(codes.values())
       consumer = kafka.consumer({
         groupId: group,
         topics: reading === null ? [topics.raw] : [reading.topic, topics.raw],
         assign: (assigned) => (assigned.topic === topics.raw ? assignRaw(assigned) : assignReplay(assigned)),
         tickMs: pace.tickMs,
+        ...(exactlyOnce && { commit: (at, progress) => writers.commit(at, progress) }),
         onFatal: deps.onFatal,
       })
       await consumer.start()
     } catch (error) {
-      await releaseTables()
+      await joins.release()
       throw error
     }
+  }
+
+  function wake(awaited: string): void {
+    for (const worker of workers.values()) worker.wake(awaited)
   }
 
   /** A topic that was made anew reuses offsets: the version's coordinates would mean other records. */
@@ -113,31 +164,45 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   }
 
   async function assignRaw(assigned: AssignedPartition): Promise<Assignment> {
-    const { partition, committed } = assigned
+    const { partition } = assigned
     finished.delete(partition)
+    const committed = await writers.begin(assigned)
     const start = version.start[partition] ?? 0
+    const flow = flows.of(topics.raw, partition)
     if (committed !== null || reading === null) {
       const position = committed?.offset ?? start
       checkPosition(assigned, position)
       const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: null })
-      return { position, handler: createRawHandler(worker, pace) }
+      return { position, handler: leaving(partition, createRawHandler(worker, pace, { flow, position })) }
     }
     const changeover = reading.changeover[partition] ?? 0
     // Until the replay's end is known its changeover may still move on.
     if (endOf(partition) !== null) checkPosition(assigned, changeover)
-    const replayed = (await kafka.admin.committed(group, reading.topic)).get(partition)
+    const replayed = await writers.begin({
+      topic: reading.topic,
+      partition,
+      committed: await committedOnReplay(partition),
+    })
     if (replayFinished(partition, replayed?.offset ?? 0)) {
       const metadata = replayed?.metadata ?? null
       const worker = await restored(partition, { metadata, start, atLeast: changeover, replayedTo: null })
       finished.set(partition, worker)
     }
     const handOver = handOverOf(partition, topics.raw)
-    return { position: changeover, handler: createWaitingRawHandler(changeover, pace, handOver), paused: true }
+    const handler = createWaitingRawHandler(changeover, pace, { handOver, flow })
+    return { position: changeover, handler: leaving(partition, handler), paused: true }
   }
 
-  async function assignReplay({ topic, partition, committed }: AssignedPartition): Promise<Assignment> {
+  async function committedOnReplay(partition: number): Promise<Committed | null> {
+    return (await kafka.admin.committed(group, reading!.topic)).get(partition) ?? null
+  }
+
+  async function assignReplay(assigned: AssignedPartition): Promise<Assignment> {
+    const { topic, partition } = assigned
+    const committed = await writers.begin(assigned)
     const position = committed?.offset ?? 0
-    const onRaw = (await kafka.admin.committed(group, topics.raw)).has(partition)
+    const rawCommit = (await kafka.admin.committed(group, topics.raw)).get(partition) ?? null
+    const onRaw = (await writers.begin({ topic: topics.raw, partition, committed: rawCommit })) !== null
     if (onRaw || replayFinished(partition, position)) return { position, handler: IDLE_HANDLER, paused: true }
     const start = version.start[partition] ?? 0
     const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: position })
@@ -151,9 +216,28 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
           position: () => consumer.positions().get(`${topic}/${partition}`) ?? position,
         },
         handOver: handOverOf(partition, topics.raw),
+        flow: flows.of(topic, partition),
+        position,
       },
     )
-    return { position, handler }
+    return { position, handler: leaving(partition, handler) }
+  }
+
+  /** What a partition holds is let go when it leaves; at a stop only after the last commit. */
+  function leaving(partition: number, handler: PartitionHandler): PartitionHandler {
+    return {
+      ...handler,
+      async close(reason) {
+        const progress = (await handler.close?.(reason)) ?? null
+        flows.end(partition)
+        if (reason === 'revoked') {
+          workers.delete(partition)
+          stores.release(partition)
+          await writers.end(partition)
+        }
+        return progress
+      },
+    }
   }
 
   async function restored(
@@ -161,24 +245,26 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     from: { metadata: string | null; start: number; atLeast?: number; replayedTo: number | null },
   ): Promise<PartitionWorker> {
     const id = { stream: state.stream, version: version.version, rawTopicId: state.rawTopicId, partition }
-    const retainMs = Math.max(0, ...[...codes.values()].map((code) => dedupeWindowOf(code.contract)))
-    const began = pace.now()
+    const scope = dedupeScope(id, version, (binding) => codes.get(binding.hash)!.contract)
+    const began = deps.pace.now()
     const changes = [...codes.values()].some((code) => isChangeStream(code.contract))
-    const openKeyed = changes ? openOnce : null
-    const restoring = { kafka: { admin: kafka.admin, readRanges }, topics, codeAt, retainMs, openKeyed, replay }
-    const partitionState = await restorePartition(restoring, { id, ...from })
-    const worker = createPartitionWorker(partitionState, context)
-    deps.telemetry.restored(id, { ms: pace.now() - began, dedupeIds: worker.dedupeIds() })
+    const restoring = {
+      kafka: { admin: kafka.admin, readRanges },
+      topics,
+      codeAt,
+      scope,
+      openDedupe: stores.openDedupe,
+      openKeyed: changes ? stores.openKeyed : null,
+      replay,
+      transactional: writers.transactional,
+    }
+    const { state: partitionState, ends } = await restorePartition(restoring, { id, ...from })
+    const worker = createPartitionWorker(partitionState, context, writers.writerOf(partition, ends))
+    workers.set(partition, worker)
+    await worker.clean()
+    deps.telemetry.restored(id, { ms: deps.pace.now() - began, dedupeIds: worker.dedupeIds() })
     await worker.republish()
     return worker
-  }
-
-  /** A partition that comes back is opened anew: its former lane has ended. */
-  function openOnce(id: BookId): KeyedState {
-    keyed.get(id.partition)?.close()
-    const opened = deps.openKeyed(id)
-    keyed.set(id.partition, opened)
-    return opened
   }
 
   function checkPosition(
@@ -210,19 +296,13 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     }
   }
 
-  async function releaseTables(): Promise<void> {
-    const held = [...tables.keys()]
-    tables.clear()
-    for (const stream of held) await deps.tables.release(stream, joined.get(stream)!)
-  }
-
   return {
     start,
     async stop() {
       await consumer.stop()
-      for (const opened of keyed.values()) opened.close()
-      keyed.clear()
-      await releaseTables()
+      await writers.close()
+      stores.close()
+      await joins.release()
     },
   }
 }

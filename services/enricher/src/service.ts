@@ -7,18 +7,30 @@ import type { Service } from '@mesh/shared/runtime/service'
 import { createStreamHost, type HostedTask } from '@mesh/shared/runtime/stream-host'
 import type { RefineCode } from './core/decide.ts'
 import { createRunner, type RunnerDeps } from './runner.ts'
+import type { Stall } from './worker-context.ts'
 
-export type EnricherDeps = RunnerDeps & { readonly logger: Logger }
+export type EnricherDeps = Omit<RunnerDeps, 'onStall'> & {
+  readonly logger: Logger
+  /** Lets go of what is kept on disk for versions that are no longer run. */
+  readonly retain: (versions: readonly { readonly stream: string; readonly version: number }[]) => void
+}
 
 /** Refines every live and candidate version of every stream, each in a consumer group of its own. */
 export function createEnricher(deps: EnricherDeps): Service & { readiness(): Readiness } {
   const known = new Map<string, RefineCode>()
   const unloadable = new Map<string, string>()
+  const stalled = new Map<string, Stall>()
+  const runnerDeps: RunnerDeps = { ...deps, onStall: noteStall }
   const host = createStreamHost({
     kafka: deps.kafka,
     logger: deps.logger,
     tasks: (state, all) => running(state).map((version) => taskOf(state, version, all)),
-    onVersions: loadCodes,
+    async onVersions(all) {
+      await loadCodes(all)
+      deps.retain(
+        [...all.values()].flatMap((state) => running(state).map(({ version }) => ({ stream: state.stream, version }))),
+      )
+    },
     onFatal: deps.onFatal,
   })
 
@@ -52,18 +64,25 @@ export function createEnricher(deps: EnricherDeps): Service & { readiness(): Rea
     return {
       key: `${nameOf(state, version)}/${fingerprint(state, version, joined)}`,
       async start() {
-        const runner = createRunner(deps, { state, version, joined })
+        const runner = createRunner(runnerDeps, { state, version, joined })
         await runner.start()
         return runner
       },
     }
   }
 
+  function noteStall(place: string, stall: Stall | null): void {
+    if (stall === null) stalled.delete(place)
+    else stalled.set(place, stall)
+  }
+
   function readiness(): Readiness {
     const { running: runners, failing, caughtUp } = host.state()
+    // Room comes by itself; what the others wait for may need a person.
+    const standing = [...stalled.values()].some(({ kind }) => kind !== 'parked-full')
     return {
-      ready: caughtUp && Object.keys(failing).length === 0,
-      detail: { running: runners, failing, tables: deps.tables.positions() },
+      ready: caughtUp && Object.keys(failing).length === 0 && !standing,
+      detail: { running: runners, failing, stalled: Object.fromEntries(stalled), tables: deps.tables.positions() },
     }
   }
 

@@ -2,7 +2,7 @@ import { addCounts, addHash, type Counts, formatHash, type HashSum, ZERO_COUNTS 
 import type { KafkaRecord } from '@mesh/shared/core/record'
 import { readArrival } from '../src/core/arrival.ts'
 import { type Fate, type RefineCode, refinedFate, settledFate } from '../src/core/decide.ts'
-import { type JoinedRow, joinKey, joinRows } from '../src/core/joins.ts'
+import { giveUp, type JoinedRow, joinKey, joinRows } from '../src/core/joins.ts'
 
 export type Recomputed = { readonly counts: Counts; readonly hash: string; readonly fates: readonly Fate[] }
 
@@ -47,11 +47,10 @@ export function recompute(
     }
     const settled = settledFate(input)
     if (settled !== null) return settled
-    const rows = joins.map((rule) => {
-      const key = arrival.kind === 'event' ? joinKey(rule, arrival.event, record.value!) : null
-      return key === null ? null : (findRow?.(rule.stream, key) ?? null)
-    })
-    return refinedFate(input, joinRows(arrival.kind === 'event' ? joins : [], rows))
+    const keys = joins.map((rule) => (arrival.kind === 'event' ? joinKey(rule, arrival.event, record.value!) : null))
+    const rows = joins.map((rule, j) => (keys[j] == null ? null : (findRow?.(rule.stream, keys[j]) ?? null)))
+    // A row that never comes ends every wait for it.
+    return refinedFate(input, giveUp(joinRows(arrival.kind === 'event' ? joins : [], rows, keys)))
   })
   for (const fate of fates) {
     switch (fate.kind) {
@@ -64,8 +63,9 @@ export function recompute(
       case 'deadLetter':
         counts = addCounts(counts, { [fate.kind]: 1 })
         break
+      case 'parked':
       case 'published':
-        throw new Error('a recomputation publishes nothing')
+        throw new Error('a recomputation publishes and parks nothing')
     }
   }
   return { counts, hash: formatHash(hash), fates }

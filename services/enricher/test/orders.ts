@@ -1,8 +1,8 @@
 import { headerText, type RecordHeader } from '@mesh/shared/core/record'
 import { bundleAt, liveVersion, type StreamVersions } from '@mesh/shared/core/versions'
-import { createCodeLoader } from '../src/adapters/code-loader.ts'
 import type { JoinedRow } from '../src/core/joins.ts'
 import { type Recomputed, recompute } from './oracle.ts'
+import { codesOf } from './process.ts'
 import { seeded } from './seeded.ts'
 import type { Posted, World } from './world.ts'
 
@@ -37,7 +37,7 @@ export async function orderBooks(
   options: { partition?: number; findRow?: (stream: string, key: string) => JoinedRow | null } = {},
 ): Promise<Recomputed> {
   const { partition = 0, findRow } = options
-  const loader = createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir })
+  const loader = codesOf(world)
   const code = await loader.load(bundleAt(liveVersion(state), partition, 0))
   const log = (await world.rawOf(state.stream)).filter((entry) => entry.partition === partition)
   return recompute(log, { topicId: state.rawTopicId, partition }, findRow === undefined ? { code } : { code, findRow })

@@ -3,27 +3,67 @@ import { enricherGroup, rawTopic } from '@mesh/shared/core/topics'
 import { findVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
+import { SILENT_LOGGER } from '@mesh/shared/runtime/logger'
 import { vi } from 'vitest'
-import { createCodeLoader } from '../src/adapters/code-loader.ts'
-import { createJoinTables } from '../src/adapters/join-tables.ts'
+import { type CodeLoader, createCodeLoader, type PrivacyDeps } from '../src/adapters/code-loader.ts'
+import { createDedupeFolder } from '../src/adapters/dedupe-folder.ts'
+import { createJoinTables, type JoinTablesDeps } from '../src/adapters/join-tables.ts'
 import { openKeyedState } from '../src/adapters/keyed-stores.ts'
+import { createBodyCache } from '../src/core/body-cache.ts'
+import type { RefineCode } from '../src/core/decide.ts'
+import { createMemoryBudget } from '../src/core/memory-budget.ts'
+import { createMemoryTableStore } from '../src/core/table-store.ts'
+import type { Look } from '../src/join-record.ts'
 import { createRunner, type RunnerDeps } from '../src/runner.ts'
+import type { EnricherDeps } from '../src/service.ts'
 import type { EnricherTelemetry } from '../src/telemetry.ts'
 import type { World } from './world.ts'
 
 export const SILENT_TELEMETRY: EnricherTelemetry = {
   decided: () => {},
   deadLettered: () => {},
+  duplicate: () => {},
+  beyondHistory: () => {},
   checkpoint: () => {},
+  erased: () => {},
+  released: () => {},
+  stalled: () => {},
   restored: () => {},
+}
+
+/** The secret that every stream of a test finds under any reference. */
+export const TEST_SECRET = 'a secret of at least thirty-two characters'
+
+export function codesOf(world: World, privacy: Partial<PrivacyDeps> = {}): CodeLoader {
+  const { store, codec, cacheDir } = world
+  const plain = { readSecret: async () => TEST_SECRET, holdMs: 1000, maxSubjects: 1000, onErased: () => {} }
+  return createCodeLoader({ store, codec, cacheDir, privacy: { ...plain, ...privacy } })
 }
 
 export type ProcessOptions = {
   /** What stands between the process and the broker: a place to crash. */
   readonly kafka?: KafkaPort
   readonly maxChunkBytes?: number
+  readonly parking?: RunnerDeps['parking']
+  readonly epochMs?: () => number
+  /** What stands between a bundle and the runner. */
+  readonly code?: (code: RefineCode) => RefineCode
+  readonly onStall?: RunnerDeps['onStall']
   readonly joined?: ReadonlyMap<string, number>
   readonly version?: number
+  readonly look?: Look
+  readonly openStore?: JoinTablesDeps['openStore']
+}
+
+/** So few that test logs make many segments. */
+const SEGMENT_IDS = 8
+
+export const TEST_LIMITS = { maxChunkBytes: 700_000, maxOutputBytes: 100_000, maxTransactionBytes: 1_000_000 }
+
+/** Parking that is tried again within milliseconds. */
+export function testParking(changes: Partial<RunnerDeps['parking']> = {}): RunnerDeps['parking'] {
+  const retry = { initialMs: 20, maxMs: 200, factor: 2, retries: Number.POSITIVE_INFINITY }
+  return { maxRecords: 1000, retry, bodies: createBodyCache(10_000), ...changes }
 }
 
 /** What a process of the service builds, over the world's broker. */
@@ -31,20 +71,39 @@ export async function processDeps(
   world: World,
   options: ProcessOptions,
   onFatal: (e: unknown) => void,
-): Promise<RunnerDeps> {
+): Promise<EnricherDeps & RunnerDeps> {
   const kafka = options.kafka ?? world.kafka
   const producer = await kafka.producer()
   const publisher = createCommitPublisher(producer)
+  const codes = codesOf(world)
+  const budget = createMemoryBudget(64_000_000)
+  const dir = join(world.cacheDir, 'dedupe')
+  const dedupes = createDedupeFolder({ dir, segmentIds: SEGMENT_IDS, budget })
   return {
     kafka,
     producer,
     publish: (event) => publisher.publish(event),
-    codes: createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir }),
-    tables: createJoinTables({ kafka, codec: world.codec, onFatal }),
-    limits: { maxChunkBytes: options.maxChunkBytes ?? 700_000, maxOutputBytes: 100_000 },
+    codes: { load: async (binding) => (options.code ?? ((code) => code))(await codes.load(binding)) },
     openKeyed: (id) => openKeyedState(join(world.cacheDir, 'keyed'), id),
-    pace: { commitIntervalMs: 0, tickMs: 5, now: () => performance.now() },
+    tables: createJoinTables({
+      kafka,
+      codec: world.codec,
+      openStore: options.openStore ?? (({ historyMs }) => createMemoryTableStore(historyMs)),
+      budget: createMemoryBudget(1_000_000),
+      wallClockMs: Date.now,
+      onFatal,
+    }),
+    openDedupe: dedupes.open,
+    look: options.look ?? (() => Promise.reject(new Error('nobody answers lookups'))),
+    retain: dedupes.retain,
+    logger: SILENT_LOGGER,
+    limits: { ...TEST_LIMITS, maxChunkBytes: options.maxChunkBytes ?? 700_000 },
+    pace: { commitIntervalMs: 0, transactionIntervalMs: 0, tickMs: 5, now: () => performance.now(), random: () => 0 },
+    parking: options.parking ?? testParking(),
     wallClock: () => '2026-01-01T00:00:00.000Z',
+    epochMs: options.epochMs ?? (() => Date.now()),
+    random: () => 0,
+    onStall: options.onStall ?? (() => {}),
     telemetry: SILENT_TELEMETRY,
     onFatal,
   }

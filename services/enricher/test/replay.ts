@@ -1,5 +1,5 @@
 import { header } from '@mesh/shared/core/record'
-import { rawTopic, refinedTopic, replayTopic } from '@mesh/shared/core/topics'
+import { rawTopic, refinedTopic, replayTopic, stateTopic } from '@mesh/shared/core/topics'
 import { newestBundle, type ReplayedHistory, type StreamVersions } from '@mesh/shared/core/versions'
 import type { Log, World } from './world.ts'
 
@@ -39,7 +39,7 @@ export async function candidateOf(
   const { stream, partitions } = state
   const topic = replayTopic(stream, JOB)
   await world.kafka.admin.ensureTopics(
-    [topic, refinedTopic(stream, 2)].map((name) => ({ name, partitions, config: {} })),
+    [topic, refinedTopic(stream, 2), stateTopic(stream, 2)].map((name) => ({ name, partitions, config: {} })),
   )
   const topicId = (await world.kafka.admin.topicIds([topic])).get(topic)!
   const [live] = state.versions

@@ -10,6 +10,7 @@ import {
   enricherGroup,
   rawTopic,
   refinedTopic,
+  stateTopic,
   VERSIONS_TOPIC,
 } from '@mesh/shared/core/topics'
 import type { StreamVersion, StreamVersions } from '@mesh/shared/core/versions'
@@ -81,7 +82,12 @@ export async function createWorld(): Promise<World> {
   async function apply(stream: string, options: ApplyOptions = {}): Promise<StreamVersions> {
     const { partitions = 1, version = 1 } = options
     const binding = await bind(stream, options)
-    const names = [rawTopic(stream), refinedTopic(stream, version), deadLetterTopic(stream)]
+    const names = [
+      rawTopic(stream),
+      refinedTopic(stream, version),
+      deadLetterTopic(stream),
+      stateTopic(stream, version),
+    ]
     await kafka.admin.ensureTopics(names.map((name) => plain(name, partitions)))
     const zeros = Array.from({ length: partitions }, () => 0)
     return {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { uuidV7 } from '@mesh/shared/core/uuid-v7'
-import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
+import { connectKafka, producerClient } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
 import { runService } from '@mesh/shared/runtime/service'
@@ -27,7 +27,11 @@ await runService({
     const admission = createAdmission(config.maxInFlightBytes)
     const telemetry = createGatewayTelemetry(metrics, logger, admission.inFlightBytes)
     const store = openObjectStore(lakeLocation(config))
-    const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-ingest-gateway' })
+    const kafka = connectKafka({
+      brokers: config.kafkaBrokers,
+      clientId: 'mesh-ingest-gateway',
+      producer: producerClient(config.kafkaProducer),
+    })
     const directory = createStreamDirectory({
       getBundle: (hash) => getBundle(store, hash),
       onLoaded(stream, bundle) {

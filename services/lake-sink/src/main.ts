@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
-import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
+import { connectKafka, producerClient } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
+import { exportLag } from '@mesh/shared/runtime/lag-telemetry'
 import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
@@ -16,7 +17,12 @@ await runService({
   envPrefix: ENV_PREFIX,
   config: CONFIG,
   async build({ config, logger, telemetry, fatal }) {
-    const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-lake-sink' })
+    const kafka = connectKafka({
+      brokers: config.kafkaBrokers,
+      clientId: 'mesh-lake-sink',
+      producer: producerClient(config.kafkaProducer),
+    })
+    exportLag(telemetry, () => kafka.lag())
     const producer = await kafka.producer()
     const commits = createCommitPublisher(producer)
     const registry = createSchemaRegistry({ url: config.registryUrl })

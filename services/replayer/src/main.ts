@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
+import { connectKafka, producerClient } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
 import { runService, type Service } from '@mesh/shared/runtime/service'
@@ -16,7 +16,11 @@ await runService({
   envPrefix: ENV_PREFIX,
   config: CONFIG,
   async build({ config, logger, telemetry, fatal }) {
-    const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-replayer' })
+    const kafka = connectKafka({
+      brokers: config.kafkaBrokers,
+      clientId: 'mesh-replayer',
+      producer: producerClient(config.kafkaProducer),
+    })
     const replayer = createReplayer({
       kafka,
       store: openObjectStore(lakeLocation(config)),

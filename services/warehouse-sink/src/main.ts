@@ -1,7 +1,8 @@
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
-import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
+import { connectKafka, producerClient } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
+import { exportLag } from '@mesh/shared/runtime/lag-telemetry'
 import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
@@ -25,7 +26,12 @@ await runService({
       threads: config.duckdbThreads,
       onWaiting: () => sinkTelemetry.waiting(),
     })
-    const kafka = connectKafka({ brokers: config.kafkaBrokers, clientId: 'mesh-warehouse-sink' })
+    const kafka = connectKafka({
+      brokers: config.kafkaBrokers,
+      clientId: 'mesh-warehouse-sink',
+      producer: producerClient(config.kafkaProducer),
+    })
+    exportLag(telemetry, () => kafka.lag())
     const producer = await kafka.producer()
     const commits = createCommitPublisher(producer)
     const clients: Service = {

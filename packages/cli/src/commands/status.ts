@@ -1,11 +1,15 @@
+import type { JobsResponse, JobView } from '@mesh/shared/core/runs'
 import type { Command, CommandContext } from '../command.ts'
+import { callJson } from '../http-json.ts'
 import { readPulled, renderPulled } from '../pulled-view.ts'
+import { renderJobs } from '../render-jobs.ts'
 import { isBrokerReady } from '../stack/kafka-probe.ts'
 import { HOST, isPortOpen, type PortMap } from '../stack/ports.ts'
 import { isUp } from '../stack/registry.ts'
 import { readRunningStack } from '../stack/running.ts'
 import { stateLayout } from '../stack/state.ts'
 import type { ProcessStatus } from '../stack/supervisor.ts'
+import { describeStanding, type Readyz } from '../standing.ts'
 import { renderColumns } from '../table.ts'
 import { readSources, renderSources } from './sources.ts'
 
@@ -26,16 +30,20 @@ async function runStatus(context: CommandContext): Promise<number> {
     return 1
   }
   const processes = await Promise.all(
-    stack.processes.map(async (process) => ({ ...process, healthy: await isHealthy(process, stack.ports) })),
+    stack.processes.map(async (process) => ({
+      ...process,
+      healthy: await isHealthy(process, stack.ports),
+      standing: await standingOf(process),
+    })),
   )
   const gateway = { url: stack.addresses.services['ingest-gateway'] ?? '', apiKey: null }
   const sources = await readSources({ gateway }).catch(() => [])
   const pulled = await readPulled(gateway.url)
   const { ready, startedAt, supervisor, addresses } = stack
+  const jobs = await jobsOf(addresses.services['job-trigger'])
   if (context.json) {
-    context.print(
-      JSON.stringify({ running: true, ready, startedAt, supervisor, addresses, processes, sources, pulled }, null, 2),
-    )
+    const found = { running: true, ready, startedAt, supervisor, addresses, processes, jobs, sources, pulled }
+    context.print(JSON.stringify(found, null, 2))
   } else {
     const header = ['process', 'state', 'health', 'pid', 'port', 'restarts', 'log']
     const rows = processes.map((process) => [
@@ -48,11 +56,20 @@ async function runStatus(context: CommandContext): Promise<number> {
       process.logFile,
     ])
     context.print(renderColumns([header, ...rows]))
+    for (const { name, standing } of processes) for (const line of standing) context.print(`${name}: ${line}`)
+    if (jobs && jobs.length > 0) context.print(`\n${renderJobs(jobs, Date.now())}`)
     if (sources.length > 0) context.print(`\n${renderSources(sources)}`)
     if (pulled.length > 0) context.print(`\n${renderPulled(pulled)}`)
     if (!ready) context.note('mesh is still starting')
   }
   return ready && processes.every((process) => process.healthy) ? 0 : 1
+}
+
+/** Null when job-trigger does not answer, which the table of processes says. */
+async function jobsOf(url: string | undefined): Promise<readonly JobView[] | null> {
+  if (url === undefined) return null
+  const answer = await callJson<JobsResponse>(`${url}/v1/jobs`, { timeoutMs: 3000 }).catch(() => null)
+  return answer?.jobs ?? null
 }
 
 async function isHealthy(process: ProcessStatus, ports: PortMap): Promise<boolean> {
@@ -62,4 +79,15 @@ async function isHealthy(process: ProcessStatus, ports: PortMap): Promise<boolea
   if (process.name === 'postgres') return isPortOpen(process.port)
   const path = process.name === 'registry' ? `${ports['registry-management']}/health/ready` : `${process.port}/readyz`
   return isUp(`http://${HOST}:${path}`).catch(() => false)
+}
+
+/** What a service says of tasks that cannot start and partitions that stand still; nothing when it does not answer. */
+async function standingOf({ name, state, port }: ProcessStatus): Promise<readonly string[]> {
+  if (state !== 'running' || name === 'kafka' || name === 'registry') return []
+  try {
+    const response = await fetch(`http://${HOST}:${port}/readyz`, { signal: AbortSignal.timeout(1000) })
+    return describeStanding((await response.json()) as Readyz)
+  } catch {
+    return []
+  }
 }

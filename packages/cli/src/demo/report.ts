@@ -1,3 +1,4 @@
+import { inputText } from '../render-jobs.ts'
 import type { StackAddresses } from '../stack/environment.ts'
 import { renderColumns } from '../table.ts'
 import { renderBooks } from '../verify/render.ts'
@@ -38,6 +39,9 @@ export function renderReport(result: DemoResult, addresses: StackAddresses): str
     heading('Warehouse: its row in the landing table'),
     fields(result.samples.landing),
     '',
+    heading('Gold: what dbt made of it, set off by the commit events of landing'),
+    ...goldLines(result.gold),
+    '',
     heading('This run, layer by layer'),
     renderColumns([
       ['  stream', 'layer', 'expected', 'found'],
@@ -65,6 +69,10 @@ export function renderReport(result: DemoResult, addresses: StackAddresses): str
         '  warehouse',
         `${addresses.warehouseUrl} (try: npx mesh sql "select origin, count(*) n, avg(delay) from FLIGHTS group by 1 order by n desc limit 5")`,
       ],
+      [
+        '  gold',
+        `${addresses.goldUrl} (try: npx mesh sql "select * from gold.route_performance order by flights desc limit 5")`,
+      ],
     ]),
     '',
   ].join('\n')
@@ -78,6 +86,18 @@ function sourceLines({ sources }: DemoResult): string[] {
     `${found}${found === expected ? '' : '  MISSING'}`,
   ])
   return [heading('Pulled from sources'), renderColumns([['  source', 'there', 'arrived'], ...rows]), '']
+}
+
+function goldLines(gold: DemoResult['gold']): string[] {
+  if (gold.state !== 'there') return [`  ${gold.state === 'failed' ? 'FAILED' : 'NOT HERE'}: ${gold.reason}`]
+  return [
+    `  run ${gold.run.id}: ${inputText(gold.run)}`,
+    '  gold.daily_airport_delays',
+    renderColumns([
+      gold.columns.map((name, i) => (i === 0 ? `  ${name}` : name)),
+      ...gold.rows.map((row) => row.map((cell, i) => (i === 0 ? `  ${cell}` : cell))),
+    ]),
+  ]
 }
 
 function heading(text: string): string {

@@ -7,6 +7,7 @@ import { closedBooks } from '../verify/closed-books.ts'
 import { overall } from '../verify/verify.ts'
 import { sendClicks } from './click-sender.ts'
 import { countLayers, type LayerCount, type Samples, sampleRows } from './evidence.ts'
+import { type GoldSample, readGold } from './gold-sample.ts'
 import { DEMO_CLICKS, showPulled } from './pulled-demo.ts'
 import { readAirports, readFlights, readGithubDeliveries } from './real-data.ts'
 import { type RefinedSample, readRefinedRecord } from './refined-sample.ts'
@@ -37,6 +38,7 @@ export type DemoResult = {
   readonly books: readonly StreamSummary[]
   /** What was pulled from sources. */
   readonly sources: readonly SourceShown[]
+  readonly gold: GoldSample
   readonly complete: boolean
 }
 
@@ -80,6 +82,8 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const arrived = [...reference.shown, ...pulled]
   const flightState = states.find((state) => state.stream === 'flights')
   const shown = sentFlights.receipts[0]
+  onStep('waiting for gold')
+  const gold = await readGold(mesh, STEP_TIMEOUT_MS)
   const rejected = Object.values(sent).flatMap((each) => each.rejected)
   return {
     receipts: Object.fromEntries(Object.entries(sent).map(([stream, each]) => [stream, each.receipts])),
@@ -92,10 +96,12 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     layers,
     books,
     sources: arrived,
+    gold,
     complete:
       rejected.length === 0 &&
       [...layers, ...arrived].every(({ found, expected }) => found === expected) &&
-      overall(books) === 'closed',
+      overall(books) === 'closed' &&
+      gold.state !== 'failed',
   }
 }
 

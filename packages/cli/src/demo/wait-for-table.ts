@@ -41,9 +41,7 @@ export async function waitForTable(wait: TableWait): Promise<void> {
   await waitFor(
     async () => {
       const positions = await tablePositions(wait.enricherUrl, topic)
-      return ends.every(
-        ({ partition, highWatermark }) => highWatermark === 0 || (positions[partition] ?? 0) >= highWatermark,
-      )
+      return ends.every(({ partition, lastStableOffset: end }) => end === 0 || (positions[partition] ?? 0) >= end)
         ? true
         : null
     },

@@ -15,6 +15,8 @@ export interface StackAddresses {
   readonly connectUrl: string | null
   readonly lakeUrl: string
   readonly warehouseUrl: string
+  /** dbt's own file, beside landing. */
+  readonly goldUrl: string
   /** Base URL by service name, for the services of this stack. */
   readonly services: Readonly<Record<string, string>>
 }
@@ -26,6 +28,7 @@ export function addressesOf(layout: StateLayout, ports: PortMap, services: reado
     connectUrl: ports['kafka-connect'] === undefined ? null : connectUrl(ports['kafka-connect']),
     lakeUrl: pathToFileURL(layout.lake).href,
     warehouseUrl: `duckdb://${pathToFileURL(join(layout.warehouse, 'mesh.duckdb')).pathname}`,
+    goldUrl: `duckdb://${pathToFileURL(join(layout.warehouse, 'gold.duckdb')).pathname}`,
     services: Object.fromEntries(services.map((name) => [name, `http://${HOST}:${portOf(ports, name)}`])),
   }
 }
@@ -44,6 +47,7 @@ export function infrastructureEnvironment(addresses: StackAddresses): Record<str
     ...(addresses.connectUrl === null ? {} : { MESH_CONNECT_URL: addresses.connectUrl }),
     MESH_LAKE_URL: addresses.lakeUrl,
     MESH_WAREHOUSE_URL: addresses.warehouseUrl,
+    MESH_GOLD_URL: addresses.goldUrl,
     MESH_SERVICE_URLS: Object.entries(addresses.services)
       .map(([name, url]) => `${name}=${url}`)
       .join(','),
@@ -59,6 +63,8 @@ export function serviceEnvironment(options: {
   readonly addresses: StackAddresses
   readonly port: number
   readonly scratch: string
+  /** What only this service is told. */
+  readonly own?: Environment
 }): Environment {
   const own = Object.entries({ ...LOCAL_PACE, ...options.env }).filter(([key]) => !key.startsWith('MESH_PORT_'))
   return {
@@ -67,5 +73,6 @@ export function serviceEnvironment(options: {
     MESH_HTTP_HOST: HOST,
     MESH_HTTP_PORT: String(options.port),
     MESH_STATE_DIR: options.scratch,
+    ...options.own,
   }
 }

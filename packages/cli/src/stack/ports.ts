@@ -14,6 +14,7 @@ export const DEFAULT_PORTS = {
   'lake-sink': 8102,
   'warehouse-sink': 8103,
   replayer: 8104,
+  'job-trigger': 8105,
   'kafka-connect': 18083,
   postgres: 15432,
   redis: 16379,

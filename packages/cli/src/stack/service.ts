@@ -9,7 +9,7 @@ import { isUp } from './registry.ts'
 export const SERVICE_STAGES: readonly (readonly string[])[] = [
   ['replayer'],
   ['ingest-gateway', 'enricher', 'lake-sink', 'warehouse-sink'],
-  ['console'],
+  ['job-trigger', 'console'],
 ]
 
 export const SERVICES: readonly string[] = SERVICE_STAGES.flat()

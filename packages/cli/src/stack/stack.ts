@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { describeError, isMeshError, MeshError } from '@mesh/shared/core/errors'
 import { startConnectOnDemand } from './connect-on-demand.ts'
+import { installDbt, usesDbt } from './dbt.ts'
 import { addressesOf, portOf, type StackAddresses, serviceEnvironment } from './environment.ts'
 import { createInfrastructure, type InfrastructureName } from './infrastructure.ts'
 import { DEFAULT_PORTS, findFreePorts, type PortMap, requireFreePorts } from './ports.ts'
@@ -31,6 +32,8 @@ export interface StackOptions {
   readonly ports: 'fixed' | 'free'
   /** Fixed ports that differ from the defaults. */
   readonly portOverrides?: PortMap | undefined
+  /** The folder with `streams/`, `jobs/` and `transforms/`. Default: none, and no job runs. */
+  readonly projectDir?: string | undefined
   /** The infrastructure to start; default both. */
   readonly only?: readonly InfrastructureName[] | undefined
   /** Default: none when `only` is given, else all. */
@@ -181,11 +184,17 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
   options.signal?.addEventListener('abort', onAbort)
 
   try {
-    const stages = stagesFor(services).map((stage) => stage.map((name) => service(name)))
     const infrastructure = createInfrastructure({ ...options, layout, ports, tell, background })
+    // Side by side with Kafka's start: installing dbt, the first time, is a download too.
+    const dbt = services.includes('job-trigger') ? findDbt(options, layout, tell, background.signal) : null
+    // Awaited where job-trigger starts; a start that fails before must not leave a rejection behind.
+    dbt?.catch(() => undefined)
     await infrastructure.start(wanted, supervisor)
     await supervisor.start(extras.map((extra) => extraChild(extra)))
-    for (const stage of stages) await supervisor.start(stage)
+    for (const stage of stagesFor(services)) {
+      const engines = stage.includes('job-trigger') ? ((await dbt) ?? {}) : {}
+      await supervisor.start(stage.map((name) => service(name, name === 'job-trigger' ? engines : {})))
+    }
     ready = true
     save()
     if (services.includes('ingest-gateway')) connecting = startConnect()
@@ -223,14 +232,17 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
     return { spec: extra.spec({ port, layout, env }), port, restarts: true }
   }
 
-  function service(name: string): { spec: ReturnType<typeof serviceSpec>; port: number; restarts: boolean } {
+  function service(
+    name: string,
+    own: Environment,
+  ): { spec: ReturnType<typeof serviceSpec>; port: number; restarts: boolean } {
     const port = portOf(ports, name)
     const scratch = join(layout.services, name)
     const spec = serviceSpec({
       name,
       folder: options.servicesDir ?? join(options.codeDir, 'services'),
       port,
-      env: serviceEnvironment({ env, addresses, port, scratch }),
+      env: serviceEnvironment({ env, addresses, port, scratch, own }),
       scratch,
       logFile: join(layout.logs, `${name}.log`),
       pidFile: pidFile(layout, name),
@@ -255,6 +267,32 @@ async function runStack(options: StackOptions, layout: StateLayout, release: () 
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
+  }
+}
+
+/** What job-trigger is told of the project and of dbt. Without Python there is no gold, and everything else runs. */
+async function findDbt(
+  options: StackOptions,
+  layout: StateLayout,
+  tell: (name: string, text: string) => void,
+  signal: AbortSignal,
+): Promise<Environment> {
+  const projectDir = options.projectDir ?? layout.root
+  if (!(await usesDbt(projectDir))) return { MESH_PROJECT_DIR: projectDir }
+  try {
+    const folder = join(options.codeDir, 'transforms', 'dbt')
+    const python = await installDbt({
+      folder,
+      cache: layout.cache,
+      env: options.env,
+      signal,
+      onProgress: (text) => tell('dbt', text),
+    })
+    return { MESH_PROJECT_DIR: projectDir, MESH_DBT_PYTHON: python }
+  } catch (error) {
+    if (!isMeshError(error) || signal.aborted) throw error
+    tell('dbt', `is not there, and gold with it: ${error.message}`)
+    return { MESH_PROJECT_DIR: projectDir, MESH_DBT_MISSING: error.message }
   }
 }
 

@@ -25,7 +25,7 @@ export async function projectStreams(projectRoot: string, only: readonly string[
   throw new MeshError('MESH_STREAM_UNKNOWN', `no folder streams/${unknown} in ${projectRoot}; there are: ${there}`)
 }
 
-async function streamNames(folder: string): Promise<string[]> {
+export async function streamNames(folder: string): Promise<string[]> {
   try {
     const entries = await readdir(folder, { withFileTypes: true })
     return entries

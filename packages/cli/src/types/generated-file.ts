@@ -78,18 +78,23 @@ function joinsOf(
     names.set(stream, local)
     imports.push(`import type { ${local === name ? name : `${name} as ${local}`} } from '../${stream}/${GENERATED}'`)
   }
-  if (refine.joins.length === 0) return { type: 'Readonly<Record<never, never>>', imports }
+  const lookups = refine.lookups ?? []
+  if (refine.joins.length + lookups.length === 0) return { type: 'Readonly<Record<never, never>>', imports }
   const isChange = ingest.some(({ kind }) => kind === 'cdc')
   const fields = refine.joins.map((rule) => {
     const orNull = isChange || mayMiss(rule) ? ' | null' : ''
     return `  readonly ${rule.as}: ${names.get(rule.stream)!}${orNull}\n`
   })
+  for (const { as, onMissing } of lookups) {
+    const orNull = isChange || onMissing !== 'dead-letter' ? ' | null' : ''
+    fields.push(`  /** An HTTP answer. */\n  readonly ${as}: Readonly<Record<string, unknown>>${orNull}\n`)
+  }
   return { type: `{\n${fields.join('')}}`, imports: imports.toSorted() }
 }
 
 /** A row that is missing makes the event a dead letter, or refine.ts gets null. */
 function mayMiss({ onMissing }: JoinRule): boolean {
-  return onMissing !== 'dead-letter'
+  return (typeof onMissing === 'object' ? onMissing.giveUp : onMissing) !== 'dead-letter'
 }
 
 const pascal = (name: string): string =>

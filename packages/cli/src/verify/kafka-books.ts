@@ -4,6 +4,7 @@ import { headerText } from '@mesh/shared/core/record'
 import { HEADER } from '@mesh/shared/core/topics'
 import type { KafkaPort, PartitionRange } from '@mesh/shared/kafka/port'
 import type { LayerBooks } from './books.ts'
+import { type Cut, isWithin } from './cut.ts'
 
 const FRAME_BYTES = 5
 
@@ -29,34 +30,44 @@ export async function readRawBooks(
   return new Map([...sums].map(([partition, sum]) => [partition, { records: sum.records, hash: formatHash(sum.hash) }]))
 }
 
-export type RefinedBooks = LayerBooks & { readonly redelivered: number }
+export type RefinedBooks = LayerBooks & {
+  readonly redelivered: number
+  /** Next refined offset after the last record that the cut counts. */
+  readonly end: number
+}
 
-/** Counts and content of a refined topic, each mesh-src once: what every exact reader must have. */
+/** Counts and content of a refined topic, each mesh-src of the cut once: what every exact reader must have. */
 export async function readRefinedBooks(
   kafka: KafkaPort,
   topic: string,
-  ranges: readonly PartitionRange[],
+  cuts: readonly { readonly range: PartitionRange; readonly cut: Cut }[],
 ): Promise<Map<number, RefinedBooks>> {
   const sums = new Map(
-    ranges.map((range) => [range.partition, { records: 0, redelivered: 0, hash: 0n, highest: {} as HighestSrc }]),
+    cuts.map(({ range, cut }) => {
+      const books = { records: 0, redelivered: 0, hash: 0n, end: range.from }
+      return [range.partition, { ...books, cut, highest: {} as HighestSrc }]
+    }),
   )
+  const ranges = cuts.map(({ range }) => range)
   await kafka.readRanges(topic, ranges, (batch) => {
     const sum = sums.get(batch.partition)!
     for (const record of batch.records) {
       const src = parseMeshSrc(headerText(record.headers, HEADER.src) ?? '')
+      if (!isWithin(sum.cut, src.lane, src.offset)) continue
       if (isRedelivered(sum.highest, src)) {
         sum.redelivered++
         continue
       }
       advanceHighest(sum.highest, src)
       sum.records++
+      sum.end = record.offset + 1
       sum.hash = addHash(sum.hash, refinedHash(src, record.key, record.value?.subarray(FRAME_BYTES) ?? null))
     }
   })
   return new Map(
-    [...sums].map(([partition, sum]) => [
+    [...sums].map(([partition, { records, redelivered, hash, end }]) => [
       partition,
-      { records: sum.records, redelivered: sum.redelivered, hash: formatHash(sum.hash) },
+      { records, redelivered, hash: formatHash(hash), end },
     ]),
   )
 }

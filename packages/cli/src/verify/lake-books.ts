@@ -4,6 +4,7 @@ import { type ChainFooter, type ChainId, chainKey, listChain } from '@mesh/share
 import type { ObjectStore } from '@mesh/shared/lake/object-store'
 import { readParquetRows } from '@mesh/shared/lake/parquet'
 import type { LayerBooks } from './books.ts'
+import { type Cut, isWithin } from './cut.ts'
 
 export type BronzeBooks = LayerBooks & { readonly holes: number; readonly reached: number }
 
@@ -54,14 +55,11 @@ async function bronzeUpTo(
   return sum
 }
 
-/**
- * Silver's books at the cut: objects that end at or below the refined offset by their footers, the cut one by its rows whose
- * raw offset lies below X.
- */
+/** Silver's books at the cut: objects that end at or below the refined offset by their footers, the cut one by its rows. */
 export async function readSilverBooks(
   store: ObjectStore,
   id: ChainId,
-  cut: { readonly refinedOffset: number; readonly rawOffset: number },
+  cut: Cut & { readonly refinedOffset: number },
 ): Promise<LayerBooks & { readonly behind: boolean }> {
   let records = 0
   let hash: HashSum = 0n
@@ -76,7 +74,7 @@ export async function readSilverBooks(
     if (footer.firstOffset < cut.refinedOffset) {
       const bytes = await store.get(chainKey(id, footer.firstOffset))
       for (const row of bytes ? await readParquetRows(bytes) : []) {
-        if (Number(row['_offset']) >= cut.rawOffset) continue
+        if (!isWithin(cut, String(row['_lane']), Number(row['_offset']))) continue
         records++
         hash = addHash(hash, parseHash(String(row['_hash'])))
       }

@@ -1,13 +1,15 @@
 import { formatHash, type HashSum, parseHash, subtractHash } from '@mesh/shared/core/books'
+import { MAIN_LANE, PARKED_LANE } from '@mesh/shared/core/coordinate'
 import { cellText, queryWarehouse } from '../warehouse-reader.ts'
 import type { LayerBooks } from './books.ts'
+import type { Cut } from './cut.ts'
 
-export type LandingCut = { readonly partition: number; readonly refinedOffset: number; readonly rawOffset: number }
+export type LandingCut = Cut & { readonly refinedOffset: number }
 export type LandingBooks = LayerBooks & { readonly behind: boolean }
 
 /**
- * Landing's books at the cut, per partition: the ledger, less the rows whose raw offset lies at or above X. The rows below X
- * are also counted in the table itself, so a ledger that claims rows which are not there does not pass.
+ * Landing's books at the cut, per partition: the ledger, less the rows that the cut does not count. Those that it counts are also
+ * counted in the table itself, so a ledger that claims rows which are not there does not pass.
  */
 export async function readLandingBooks(
   warehouseFile: string,
@@ -20,15 +22,15 @@ export async function readLandingBooks(
     `select "partition", next_offset, hash from _mesh_ledger
      where stream = ${text(at.stream)} and version = ${at.version} and topic_id = ${text(at.refinedTopicId)}`,
   )
-  const below = cuts.map((cut) => `(_partition = ${cut.partition} and _offset < ${cut.rawOffset})`).join(' or ')
+  const within = cuts.map((cut) => `(_partition = ${cut.partition} and ${isCounted(cut)})`).join(' or ')
   const counted = await rowsOrNone(
     warehouseFile,
-    `select _partition, count(*) as n from "${at.table}" where _topic_id = ${text(at.rawTopicId)} and (${below}) group by 1`,
+    `select _partition, count(*) as n from "${at.table}" where _topic_id = ${text(at.rawTopicId)} and (${within}) group by 1`,
   )
-  const above = cuts.map((cut) => `(_partition = ${cut.partition} and _offset >= ${cut.rawOffset})`).join(' or ')
+  const beyond = cuts.map((cut) => `(_partition = ${cut.partition} and not ${isCounted(cut)})`).join(' or ')
   const later = await rowsOrNone(
     warehouseFile,
-    `select _partition, _hash from "${at.table}" where _topic_id = ${text(at.rawTopicId)} and (${above})`,
+    `select _partition, _hash from "${at.table}" where _topic_id = ${text(at.rawTopicId)} and (${beyond})`,
   )
   const books = new Map<number, LandingBooks>()
   for (const cut of cuts) {
@@ -54,6 +56,11 @@ async function rowsOrNone(file: string, sql: string): Promise<readonly Readonly<
     if (/does not exist|No such file/i.test(String((error as Error).cause ?? error))) return []
     throw error
   }
+}
+
+/** `isWithin`, in SQL. */
+function isCounted({ position, parkedNext }: Cut): string {
+  return `((_lane = '${MAIN_LANE}' and _offset < ${position}) or (_lane = '${PARKED_LANE}' and _offset < ${parkedNext}))`
 }
 
 function text(value: string): string {

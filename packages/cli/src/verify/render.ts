@@ -3,11 +3,24 @@ import type { StreamSummary } from './books.ts'
 
 /** The books as a table, then the first range of each equation that does not hold. */
 export function renderBooks(books: readonly StreamSummary[]): string {
-  const header = ['stream', 'version', 'raw', 'ok', 'outputs', 'duplicate', 'drop', 'dead letter', 'books']
-  const rows = books.map(({ stream, version, live, records, counts, state }) => [
+  const header = [
+    'stream',
+    'version',
+    'raw',
+    'ok',
+    'outputs',
+    'duplicate',
+    'drop',
+    'dead letter',
+    'parked',
+    'waiting',
+    'books',
+  ]
+  const rows = books.map(({ stream, version, live, records, counts, waiting, state }) => [
     stream,
     `v${version}${live ? ' live' : ''}`,
     ...[records, counts.ok, counts.outputs, counts.duplicate, counts.drop, counts.deadLetter].map(String),
+    ...[counts.parked, waiting].map(String),
     state,
   ])
   const problems = books.flatMap((book) =>

@@ -1,25 +1,17 @@
-import { addCounts, type Counts, ZERO_COUNTS } from '@mesh/shared/core/books'
+import { addCounts, ZERO_COUNTS } from '@mesh/shared/core/books'
 import { enricherGroup, rawTopic, refinedTopic, versionTable } from '@mesh/shared/core/topics'
 import { newestBundle, type StreamVersion, type StreamVersions } from '@mesh/shared/core/versions'
-import type { Committed, KafkaPort } from '@mesh/shared/kafka/port'
+import type { KafkaPort } from '@mesh/shared/kafka/port'
 import type { ObjectStore } from '@mesh/shared/lake/object-store'
 import { getBundle } from '@mesh/shared/schema/bundle'
 import type { MeshAccess } from '../mesh-access.ts'
 import { closeBooks, type PartitionBooks, type StreamSummary, type Verdict, worst } from './books.ts'
+import { type Cut, parseCut } from './cut.ts'
 import { readRawBooks, readRefinedBooks } from './kafka-books.ts'
 import { readBronzeBooks, readSilverBooks } from './lake-books.ts'
 import { readLandingBooks } from './landing-books.ts'
 
 export type VerifySources = { readonly kafka: KafkaPort; readonly store: ObjectStore; readonly warehouseFile: string }
-
-/** The enricher's books as its group commits them: the cut every other layer is compared at. */
-type Cut = {
-  readonly partition: number
-  readonly position: number
-  readonly refinedNext: number
-  readonly counts: Counts
-  readonly hash: string
-}
 
 /** Closes the books of every version that is live or a candidate, partition by partition. */
 export async function verifyStream(sources: VerifySources, state: StreamVersions): Promise<StreamSummary[]> {
@@ -34,7 +26,8 @@ export async function verifyStream(sources: VerifySources, state: StreamVersions
       live: version.version === state.live,
       state: worst(verdicts.map((verdict) => verdict.state)),
       records: books.reduce((sum, b) => sum + (b.raw?.records ?? 0), 0),
-      counts: books.reduce((sum, b) => addCounts(sum, b.fates ?? {}), ZERO_COUNTS),
+      counts: books.reduce((sum, b) => addCounts(sum, { ...b.fates, outputs: b.outputs?.records ?? 0 }), ZERO_COUNTS),
+      waiting: books.reduce((sum, b) => sum + b.waiting, 0),
       verdicts,
     })
   }
@@ -77,19 +70,19 @@ async function readVersionBooks(
     raw,
     all.map((cut) => ({ partition: cut.partition, from: readable(cut), to: cut.position })),
   )
-  const refinedStart = await kafka.admin.offsets(refined)
-  const refinedFrom = (partition: number): number =>
-    refinedStart.find((o) => o.partition === partition)?.logStartOffset ?? 0
+  const refinedOffsets = new Map((await kafka.admin.offsets(refined)).map((o) => [o.partition, o]))
+  const refinedFrom = (partition: number): number => refinedOffsets.get(partition)?.logStartOffset ?? 0
   const compacted = bundle.contract.refine.cleanup === 'compact'
   const refinedBooks = await readRefinedBooks(
     kafka,
     refined,
-    all.map((cut) => ({
-      partition: cut.partition,
-      from: Math.min(refinedFrom(cut.partition), cut.refinedNext),
-      to: cut.refinedNext,
-    })),
+    all.map((cut) => {
+      const { partition } = cut
+      const from = refinedFrom(partition)
+      return { cut, range: { partition, from, to: refinedOffsets.get(partition)?.lastStableOffset ?? from } }
+    }),
   )
+  const refinedCut = (cut: Cut) => ({ ...cut, refinedOffset: refinedBooks.get(cut.partition)!.end })
   const landing = await readLandingBooks(
     sources.warehouseFile,
     {
@@ -99,7 +92,7 @@ async function readVersionBooks(
       rawTopicId: state.rawTopicId,
       refinedTopicId,
     },
-    all.map((cut) => ({ partition: cut.partition, refinedOffset: cut.refinedNext, rawOffset: cut.position })),
+    all.map(refinedCut),
   )
 
   const books: PartitionBooks[] = []
@@ -127,11 +120,12 @@ async function readVersionBooks(
       start,
       position: cut.position,
       fates: cut.counts,
-      fatesHash: cut.hash,
+      outputs: cut.outputs,
+      waiting: cut.waiting,
       raw: gone ? { records: gone.records + fromLog.records, hash: bronze.hash } : fromLog,
       bronze,
       refined: { ...refinedHere, compacted: compacted && refinedFrom(partition) > 0 },
-      silver: await readSilverBooks(store, silverId, { refinedOffset: cut.refinedNext, rawOffset: cut.position }),
+      silver: await readSilverBooks(store, silverId, refinedCut(cut)),
       landing: landing.get(partition) ?? null,
     })
   }
@@ -145,7 +139,16 @@ function unread(
   start: number,
   position: number | null,
 ): PartitionBooks {
-  const none = { fates: null, fatesHash: null, raw: null, bronze: null, refined: null, silver: null, landing: null }
+  const none = {
+    fates: null,
+    outputs: null,
+    waiting: 0,
+    raw: null,
+    bronze: null,
+    refined: null,
+    silver: null,
+    landing: null,
+  }
   return { stream, version, partition, start, position, ...none }
 }
 
@@ -157,16 +160,4 @@ async function readCuts(kafka: KafkaPort, state: StreamVersions, version: Stream
     if (cut) cuts.set(partition, cut)
   }
   return cuts
-}
-
-function parseCut(partition: number, commit: Committed): Cut | null {
-  if (commit.metadata === '') return null
-  const metadata = JSON.parse(commit.metadata) as { refinedNext: number; counts: Counts; hash: string }
-  return {
-    partition,
-    position: commit.offset,
-    refinedNext: metadata.refinedNext,
-    counts: metadata.counts,
-    hash: metadata.hash,
-  }
 }

@@ -1,6 +1,6 @@
 import { readArrival, type Source } from '@mesh/enricher/core/arrival'
-import { type Fate, type RefineCode, refinedFate, settledFate } from '@mesh/enricher/core/decide'
-import { type Joined, joinKey, joinRows, joinRulesOf, NO_JOINS } from '@mesh/enricher/core/joins'
+import { type Fate, protectedFate, type RefineCode, settledFate } from '@mesh/enricher/core/decide'
+import { giveUp, type Joined, joinKey, joinRows, joinRulesOf, NO_JOINS } from '@mesh/enricher/core/joins'
 import { createKeyedState, createMemoryKeyedStore, type KeyedState } from '@mesh/enricher/core/keyed-state'
 import { isChangeStream, readChange } from '@mesh/enricher/core/read-change'
 import { bytesText, header } from '@mesh/shared/core/record'
@@ -9,6 +9,7 @@ import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import type { Outcome, Refine } from '../refine.ts'
 import { type Rows, readTables, type Table } from './join-rows.ts'
 import { type LoadedStream, loadStream } from './load-stream.ts'
+import { protection } from './protection.ts'
 import { type Sample, sampleRecord } from './sample-record.ts'
 
 export type { Sample } from './sample-record.ts'
@@ -58,6 +59,7 @@ export async function runRefine(options: RunRefineOptions): Promise<RefineResult
   const stream = await loadStream(options)
   const codec = createAvroCodec({ schemaById: () => Promise.resolve(stream.avsc) })
   const tables = await readTables(stream.contract, options.joins ?? {}, options.folder)
+  const guard = protection(stream.contract)
   const last: { outcome: Outcome<unknown> | null } = { outcome: null }
   const code: RefineCode = {
     codeHash: 'test',
@@ -65,7 +67,8 @@ export async function runRefine(options: RunRefineOptions): Promise<RefineResult
     contractHash: 'test',
     contract: stream.contract,
     refine: stream.refine && spied(stream.refine, last),
-    encode: (record) => codec.encode(SCHEMA_ID, stream.avsc, record),
+    encode: (record) => codec.encode(SCHEMA_ID, stream.avsc, guard === null ? record : guard.protect(record)),
+    ...(guard === null ? {} : { fetchSubjects: guard.fetchSubjects }),
   }
   const keyed = createKeyedState(createMemoryKeyedStore())
   const results: RefineResult[] = []
@@ -78,7 +81,7 @@ export async function runRefine(options: RunRefineOptions): Promise<RefineResult
     }
     last.outcome = null
     const source: Source = { at: { topicId: 'test', partition: 0, offset: i }, record }
-    const { fate, told } = decideSample(source, { code, tables, keyed })
+    const { fate, told } = await decideSample(source, { code, tables, keyed })
     results.push(
       await resultOf(fate, { told, reason: reasonOf(last.outcome), decode: (framed) => codec.decode(framed) }),
     )
@@ -97,7 +100,7 @@ type Deciding = {
   readonly keyed: KeyedState
 }
 
-function decideSample(source: Source, { code, tables, keyed }: Deciding): { fate: Fate; told: Told } {
+async function decideSample(source: Source, { code, tables, keyed }: Deciding): Promise<{ fate: Fate; told: Told }> {
   const { contract } = code
   const { arrival, superseded } = isChangeStream(contract)
     ? readChange(source, contract, keyed)
@@ -115,13 +118,12 @@ function decideSample(source: Source, { code, tables, keyed }: Deciding): { fate
   if (source.record.value !== null && (arrival.kind === 'event' || arrival.kind === 'change')) {
     const { event } = arrival
     const rules = joinRulesOf(arrival, contract.refine.joins)
-    const found = rules.map((rule) => {
-      const key = joinKey(rule, event, source.record.value!)
-      return key === null ? null : (tables.get(rule.stream)?.get(key) ?? null)
-    })
-    joined = joinRows(rules, found)
+    const keys = rules.map((rule) => joinKey(rule, event, source.record.value!))
+    const found = rules.map((rule, i) => (keys[i] == null ? null : (tables.get(rule.stream)?.get(keys[i]) ?? null)))
+    // A row that would be waited for does not come.
+    joined = giveUp(joinRows(rules, found, keys))
   }
-  const fate = settledFate(input) ?? refinedFate(input, joined)
+  const fate = settledFate(input) ?? (await protectedFate(input, joined))
   const told = arrival.kind === 'poison' ? { eventId: '', eventTime: '' } : arrival
   return { fate, told: { eventId: told.eventId, eventTime: told.eventTime } }
 }
@@ -154,7 +156,8 @@ async function resultOf(fate: Fate, { told, reason, decode }: Telling): Promise<
       return { kind: 'deadLetter', code, message, stage }
     }
     case 'published':
-      throw new Error('a test publishes nothing')
+    case 'parked':
+      throw new Error('a test publishes and parks nothing')
   }
 }
 

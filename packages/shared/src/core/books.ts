@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
-import type { Coordinate, Lane, MeshSrc } from './coordinate.ts'
+import { hash as hashOnce } from 'node:crypto'
+import type { Coordinate, HighestSrc, Lane, MeshSrc } from './coordinate.ts'
 import { formatMeshSrc } from './coordinate.ts'
 import type { RecordHeader } from './record.ts'
 import type { Layer } from './topics.ts'
@@ -55,7 +55,12 @@ export const parseHash = (text: string): HashSum => BigInt(`0x${text || '0'}`) &
 
 /** The `_hash` of a refined record: SHA-256 over (mesh-src, key, Avro payload without its 5-byte frame), first 128 bits. */
 export function refinedHash(src: MeshSrc, key: Uint8Array | null, payload: Uint8Array | null): HashSum {
-  return digest([Buffer.from(formatMeshSrc(src)), key, payload])
+  return refinedHashOf(Buffer.from(formatMeshSrc(src), 'latin1'), key, payload)
+}
+
+/** The same for who has the text of the mesh-src at hand (ASCII). */
+export function refinedHashOf(src: Uint8Array, key: Uint8Array | null, payload: Uint8Array | null): HashSum {
+  return digest([src, key, payload])
 }
 
 /** The hash of a raw record for bronze's books: over (coordinate, key, value, headers in order). */
@@ -76,17 +81,33 @@ export function rawHash(
   return digest(parts)
 }
 
-/** Length-prefixed, so that no two part lists share an encoding; null (−1) differs from empty (0). */
+const NO_BYTES = -1
+const MAX_KEPT_BYTES = 1 << 20
+let scratch = Buffer.allocUnsafeSlow(16_384)
+
+/**
+ * Length-prefixed, so that no two part lists share an encoding; null (−1) differs from empty (0). The parts are laid out in one buffer
+ * first: one call into the hash is several times cheaper than one for each part.
+ */
 function digest(parts: readonly (Uint8Array | null)[]): HashSum {
-  const hash = createHash('sha256')
-  const length = Buffer.allocUnsafe(4)
+  let size = 0
+  for (const part of parts) size += 4 + (part?.byteLength ?? 0)
+  const bytes = scratchOf(size)
+  let at = 0
   for (const part of parts) {
-    length.writeInt32BE(part === null ? -1 : part.byteLength)
-    hash.update(length)
-    if (part !== null) hash.update(part)
+    at = bytes.writeInt32BE(part === null ? NO_BYTES : part.byteLength, at)
+    if (part === null) continue
+    bytes.set(part, at)
+    at += part.byteLength
   }
-  const out = hash.digest()
+  const out = hashOnce('sha256', bytes.subarray(0, size), 'buffer')
   return (out.readBigUInt64BE(0) << 64n) | out.readBigUInt64BE(8)
+}
+
+function scratchOf(size: number): Buffer {
+  if (size > MAX_KEPT_BYTES) return Buffer.allocUnsafeSlow(size)
+  if (size > scratch.length) scratch = Buffer.allocUnsafeSlow(size * 2)
+  return scratch
 }
 
 /** The record on `mesh.commits` that announces a durable step. Cumulative, so a lost or repeated one does no harm. */
@@ -107,6 +128,11 @@ export type CommitEvent = {
   readonly minEventTime: number | null
   readonly maxEventTime: number | null
   readonly hash: string
+  /**
+   * Silver and landing: the highest mesh-src per sequence up to `nextOffset`. Their rows carry raw coordinates, so between two of
+   * these lie exactly the rows of a range.
+   */
+  readonly highest?: HighestSrc
   readonly codeHash: string
   readonly contractHash: string
   /** RFC 3339 time of publishing. */

@@ -42,12 +42,51 @@ export type IngestPull = IngestCdc | IngestConnect | IngestRedisStream | IngestR
 export type Ingest = IngestEvents | IngestWebhook | IngestPull
 
 export type EventTimeRule = { readonly at: string; readonly format: string | null; readonly zone: string }
+/** What becomes of an event whose joined row is missing: decided at once, or parked until the row is there or the time is up. */
+export type OnMissing = 'null' | 'dead-letter' | { readonly waitMs: number; readonly giveUp: 'null' | 'dead-letter' }
 export type JoinRule = {
   readonly stream: string
   readonly as: string
   /** JSON Pointer into the event whose text is the joined table's key. */
   readonly on: string
+  readonly onMissing: OnMissing
+  /** The row that held at the event's time, out of a history of so long; absent = the latest row. */
+  readonly asOf?: { readonly historyMs: number }
+}
+
+/** A field of the refined record that leaves the enricher only protected. */
+export type PrivacyRule = {
+  /** JSON Pointer into the refined record: a text or bytes. */
+  readonly at: string
+  /** hash: HMAC under the contract's key. token, encrypt: under a key of the subject's own. */
+  readonly as: 'hash' | 'token' | 'encrypt'
+  /** JSON Pointer into the refined record, as refine.ts gave it: whose value it is. Null for a hash. */
+  readonly subject: string | null
+}
+export type Privacy = {
+  /** Reference of the secret that all keys hang on. */
+  readonly key: string
+  readonly fields: readonly PrivacyRule[]
+}
+
+/** An HTTP answer that joins like a row. */
+export type LookupRule = {
+  readonly as: string
+  /** `{/pointer}` stands for the event's text at that JSON Pointer, percent-encoded. */
+  readonly url: string
+  /** Values as they are, or references to secrets: env:NAME, file:/path. */
+  readonly headers: Readonly<Record<string, string>>
+  /** How long an answer is used again; 0 = never. */
+  readonly cacheMs: number
+  /** Of one whole request. */
+  readonly timeoutMs: number
+  /** Requests at a time. */
+  readonly concurrency: number
   readonly onMissing: 'null' | 'dead-letter'
+  /** How long an event waits, parked, for the other side to answer before it is a dead letter. */
+  readonly retryMs: number
+  /** CIDRs that may be reached although they are not public. */
+  readonly allow: readonly string[]
 }
 
 export type Contract = {
@@ -65,12 +104,17 @@ export type Contract = {
   readonly raw: { readonly partitions: number; readonly retentionMs: number }
   readonly refine: {
     readonly schema: string
-    readonly guarantee: 'at-least-once'
+    readonly guarantee: 'at-least-once' | 'exactly-once'
+    /** Absent in bundles that were frozen before there was one: the defaults hold. */
+    readonly breaker?: { readonly share: number; readonly window: number }
     readonly dedupeWindowMs: number
     readonly joins: readonly JoinRule[]
+    readonly lookups?: readonly LookupRule[]
     readonly cleanup: 'delete' | 'compact'
     readonly retentionMs: number
   }
+  /** Absent: the refined record leaves as it is. */
+  readonly privacy?: Privacy
   readonly lake: { readonly bronze: { readonly format: 'parquet' }; readonly silver: { readonly format: 'parquet' } }
   readonly warehouse: { readonly table: string; readonly mode: 'append' | 'upsert' }
 }

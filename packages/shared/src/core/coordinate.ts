@@ -3,9 +3,11 @@ import { MeshError } from './errors.ts'
 /** A raw record's identity for ever. A topic's name is not identity: a re-created topic reuses offsets. */
 export type Coordinate = { readonly topicId: string; readonly partition: number; readonly offset: number }
 
-/** An ordered sequence of outputs from one raw partition. Later lanes: `parked`, `redrive-<job>`. */
+/** An ordered sequence of outputs from one raw partition. A later lane: `redrive-<job>`. */
 export type Lane = string
 export const MAIN_LANE: Lane = 'main'
+/** Outputs of records that waited. Its offsets count outputs in the order of their release; `mesh-origin` names the raw record. */
+export const PARKED_LANE: Lane = 'parked'
 
 /** The derived identity of a refined record: which output of which raw record, in which lane. */
 export type MeshSrc = Coordinate & { readonly lane: Lane; readonly index: number }
@@ -48,4 +50,17 @@ export function isRedelivered(highest: HighestSrc, src: MeshSrc): boolean {
 /** Moves the mark in place. The caller has checked `isRedelivered` first. */
 export function advanceHighest(highest: HighestSrc, src: MeshSrc): void {
   highest[sequenceKey(src)] = { offset: src.offset, index: src.index }
+}
+
+/** Which output of which raw record, where `mesh-src` counts something else than raw offsets. */
+export type Origin = Coordinate & { readonly index: number }
+
+/** `topicId;partition;offset;index`, the value of the `mesh-origin` header. */
+export const formatOrigin = ({ topicId, partition, offset, index }: Origin): string =>
+  `${topicId};${partition};${offset};${index}`
+
+/** @throws MeshError MESH_DECODE_AVRO when the text is not a mesh-origin. */
+export function parseOrigin(text: string): Origin {
+  const { topicId, partition, offset, index } = parseMeshSrc(`${PARKED_LANE};${text}`)
+  return { topicId, partition, offset, index }
 }

@@ -93,6 +93,10 @@ export const ERRORS = {
   },
   MESH_STREAM_UNKNOWN: { status: 404, hint: 'Check the stream name; `mesh streams apply` publishes a new stream.' },
   MESH_STREAM_JOIN_UNKNOWN: { status: 422, hint: 'Apply the joined stream first, or correct its name under `joins:`.' },
+  MESH_STREAM_JOIN_HISTORY: {
+    status: 422,
+    hint: 'Give the joined stream `cleanup: delete` and a `refine.retention` of at least the history, or shorten `history`.',
+  },
   MESH_STREAM_NEEDS_RAW: {
     status: 409,
     hint: 'The raw topic of a stream is fixed: keep the old value, or add a stream with another name.',
@@ -175,6 +179,14 @@ export const ERRORS = {
     status: 500,
     hint: 'The enricher group was moved by other hands and its books with it: rebuild the stream with `mesh replay`.',
   },
+  MESH_REFINE_STATE_LOST: {
+    status: 500,
+    hint: 'Parked records are missing on the state topic, or it was made anew: rebuild the stream with `mesh replay`.',
+  },
+  MESH_REFINE_FENCED: {
+    status: 500,
+    hint: 'Another process wrote to the same partition. Nothing is lost: this one starts again from its last commit.',
+  },
   MESH_DECODE_JSON: { status: 422, hint: 'The raw record is not JSON.' },
   MESH_DECODE_AVRO: { status: 422, hint: 'The refined record cannot be decoded with its schema.' },
   MESH_CDC_ENVELOPE: {
@@ -197,6 +209,35 @@ export const ERRORS = {
     status: 422,
     hint: 'A truncate is not spread to its keys: rebuild the stream with a snapshot and `mesh replay`, or handle op t in refine.ts.',
   },
+  MESH_PRIVACY_SUBJECT: {
+    status: 422,
+    hint: 'The record says of a protected field not whose it is: let refine.ts fill the field that `subject` points to.',
+  },
+  MESH_PRIVACY_KEY: {
+    status: 500,
+    hint: 'Use the secret that `privacy.key` named when the value was written; it stands for every key of the stream.',
+  },
+  MESH_PRIVACY_ERASED: {
+    status: 410,
+    hint: 'The subject was erased: its key is destroyed and nothing can reveal the value.',
+  },
+  MESH_PRIVACY_NOT_SEALED: {
+    status: 422,
+    hint: 'Give a value as it stands in the refined topic or a table: mesh-enc.1.…',
+  },
+  MESH_LOOKUP_FAILED: {
+    status: 503,
+    hint: 'The other side of a lookup does not answer: check it and its credential; the event waits until its `retry` is over.',
+  },
+  MESH_LOOKUP_REFUSED: {
+    status: 422,
+    hint: 'The other side of a lookup refuses the event, or its answer is no JSON object; correct the url and redrive.',
+  },
+  MESH_STATE_DAMAGED: {
+    status: 500,
+    hint: 'Nothing to do: the file is removed, and the next start reads its rows from the topic. If it returns, check the disk.',
+  },
+  MESH_STATE_IN_USE: { status: 409, hint: 'Give each process a MESH_STATE_DIR of its own.' },
   MESH_JOIN_MISSING: { status: 422, hint: 'The joined table has no row for the key.' },
   MESH_LAKE_CHAIN_BROKEN: {
     status: 500,
@@ -240,6 +281,37 @@ export const ERRORS = {
   MESH_REPLAY_GAP: {
     status: 409,
     hint: 'Neither the lake nor the log covers the range; the message names the missing offsets.',
+  },
+  MESH_JOB_INVALID: { status: 422, hint: 'Correct the named line of the job file, then run `mesh jobs check`.' },
+  MESH_JOB_UNKNOWN: {
+    status: 404,
+    hint: 'Check the name; `mesh jobs list` shows the jobs, `mesh jobs status` their runs.',
+  },
+  MESH_JOB_NOT_DEAD: { status: 409, hint: 'Only a dead run can be tried again; the others go on by themselves.' },
+  MESH_JOB_STANDBY: {
+    status: 503,
+    hint: 'Another job-trigger holds mesh.commits: ask that one, or wait and try again.',
+  },
+  MESH_JOB_SECOND_WRITER: {
+    status: 500,
+    hint: 'Another job-trigger wrote mesh.runs; this one ends and reads the topic again before it goes on.',
+  },
+  MESH_JOB_FAILED: {
+    status: 500,
+    hint: 'Read `mesh jobs logs <run>`; after the cause is put right: `mesh jobs retry <run>`.',
+  },
+  MESH_JOB_TIMEOUT: { status: 504, hint: 'Raise `timeout` in the job file, or make the job do less at a time.' },
+  MESH_JOB_ENGINE_AWAY: {
+    status: 503,
+    hint: 'Start the engine or correct its address; the run waits and starts by itself with all that came meanwhile.',
+  },
+  MESH_JOB_ENGINE_UNSURE: {
+    status: 503,
+    hint: 'The engine did not answer in the middle of a run: it is asked again by run id.',
+  },
+  MESH_PYTHON_MISSING: {
+    status: 500,
+    hint: 'Install Python 3.10 to 3.13 with its venv module (e.g. `apt install python3-venv`) or name one in MESH_PYTHON, then start again.',
   },
   MESH_WAIT_TIMEOUT: { status: 504, hint: 'Look at `mesh status` and the logs of the named part.' },
   MESH_SERVICE_UNREACHABLE: { status: 503, hint: 'Start the mesh (`npm start` or `mesh up`) or correct the address.' },

@@ -50,6 +50,34 @@ export function parseDay(text: string): number | null {
  * part below the millisecond, 0..999,999. Null for an unreadable text or a date or time that does not exist.
  */
 export function parseInstant(text: string): Instant | null {
+  return parseUtcMillis(text) ?? parseAny(text)
+}
+
+/** `YYYY-MM-DDTHH:mm:ss.sssZ`, the form that JSON.stringify gives a Date and nearly every sender uses: read by its places. */
+function parseUtcMillis(text: string): Instant | null {
+  if (text.length !== 24 || text[4] !== '-' || text[7] !== '-' || text[10] !== 'T') return null
+  if (text[13] !== ':' || text[16] !== ':' || text[19] !== '.' || text[23] !== 'Z') return null
+  const [year, month, day] = [number(text, 0, 4), number(text, 5, 7), number(text, 8, 10)] as const
+  const [hour, minute, second] = [number(text, 11, 13), number(text, 14, 16), number(text, 17, 19)] as const
+  const ms = number(text, 20, 23)
+  // A character that is no digit makes its number NaN, which fails every comparison.
+  if (!(year >= 0 && ms >= 0 && hour <= 23 && minute <= 59 && second <= 59)) return null
+  if (!isCivilDay(year, month, day)) return null
+  const time = ((hour * 60 + minute) * 60 + second) * 1000 + ms
+  return { epochMs: daysFromCivil(year, month, day) * DAY_MS + time, nanos: 0, offset: 'Z' }
+}
+
+function number(text: string, from: number, to: number): number {
+  let n = 0
+  for (let i = from; i < to; i++) {
+    const digit = text.charCodeAt(i) - 0x30
+    if (digit < 0 || digit > 9) return Number.NaN
+    n = n * 10 + digit
+  }
+  return n
+}
+
+function parseAny(text: string): Instant | null {
   const match = RFC3339.exec(text)
   if (!match) return null
   const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])] as const

@@ -6,9 +6,18 @@ export function isPointer(text: string): boolean {
   return POINTER.test(text)
 }
 
+/** Pointers stand in contracts, so there are few; beyond this many the memory starts anew. */
+const MAX_KNOWN = 1000
+const known = new Map<string, readonly string[]>()
+
 /** The reference tokens of a valid pointer, unescaped. */
-export function pointerTokens(pointer: string): string[] {
-  return pointer === '' ? [] : pointer.slice(1).split('/').map(unescapeToken)
+export function pointerTokens(pointer: string): readonly string[] {
+  const found = known.get(pointer)
+  if (found) return found
+  const tokens = pointer === '' ? [] : pointer.slice(1).split('/').map(unescapeToken)
+  if (known.size >= MAX_KNOWN) known.clear()
+  known.set(pointer, tokens)
+  return tokens
 }
 
 /** The value a pointer names, or undefined when there is none. Reads own properties only. */

@@ -86,22 +86,21 @@ export function sourceAt(bytes: Uint8Array, tokens: readonly string[]): string |
 /** As `sourceAt`: a view of the value's bytes. */
 export function sliceAt(bytes: Uint8Array, tokens: readonly string[]): Uint8Array | null {
   let start = skipSpace(bytes, byteOrderMark(bytes))
-  let end = scanValue(bytes, start)
+  let end = -1
   for (const token of tokens) {
     const found = childSpan(bytes, start, token)
     if (!found) return null
     start = found[0]
     end = found[1]
   }
-  return bytes.subarray(start, end)
+  return bytes.subarray(start, end === -1 ? scanValue(bytes, start) : end)
 }
 
 function childSpan(bytes: Uint8Array, start: number, token: string): [number, number] | null {
   let found: [number, number] | null = null
   if (bytes[start] === 0x7b) {
     scanObject(bytes, start, 0, (nameStart, nameEnd, from, to) => {
-      const name = JSON.parse(Buffer.from(bytes.subarray(nameStart, nameEnd)).toString('utf8')) as string
-      if (name === token) found = [from, to]
+      if (isName(bytes, nameStart, nameEnd, token)) found = [from, to]
     })
   } else if (bytes[start] === 0x5b && /^(?:0|[1-9]\d*)$/.test(token)) {
     let index = 0
@@ -111,3 +110,17 @@ function childSpan(bytes: Uint8Array, start: number, token: string): [number, nu
   }
   return found
 }
+
+/** Compares a member's name, which stands in quotes at [start, end), without building it where it is plain ASCII. */
+function isName(bytes: Uint8Array, start: number, end: number, token: string): boolean {
+  for (let i = start + 1; i < end - 1; i++) {
+    const c = bytes[i]!
+    if (c === BACKSLASH || c > 0x7f) {
+      return JSON.parse(Buffer.from(bytes.subarray(start, end)).toString('utf8')) === token
+    }
+    if (c !== token.charCodeAt(i - start - 1)) return false
+  }
+  return end - start - 2 === token.length
+}
+
+const BACKSLASH = 0x5c

@@ -1,3 +1,5 @@
+import { Buffer } from 'node:buffer'
+
 /** A header as it lies on a record. Null and empty differ; a name may repeat, and the order within a name is kept. */
 export type RecordHeader = { readonly name: string; readonly value: Uint8Array | null }
 
@@ -33,14 +35,14 @@ export type RecordBatch = {
 }
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder('utf-8', { fatal: false })
 
 export function textBytes(text: string): Uint8Array {
   return encoder.encode(text)
 }
 
+/** UTF-8 as it is: a leading byte order mark stays, so that two different keys never have one text. */
 export function bytesText(bytes: Uint8Array): string {
-  return decoder.decode(bytes)
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
 }
 
 export function header(name: string, value: string): RecordHeader {
@@ -51,7 +53,7 @@ export function header(name: string, value: string): RecordHeader {
 export function headerText(headers: readonly RecordHeader[], name: string): string | null {
   for (let i = headers.length - 1; i >= 0; i--) {
     const h = headers[i]!
-    if (h.name === name) return h.value === null ? null : decoder.decode(h.value)
+    if (h.name === name) return h.value === null ? null : bytesText(h.value)
   }
   return null
 }

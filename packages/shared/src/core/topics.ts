@@ -2,6 +2,8 @@
 export const rawTopic = (stream: string): string => `raw.${stream}.v1`
 export const refinedTopic = (stream: string, version: number): string => `refined.${stream}.v${version}`
 export const deadLetterTopic = (stream: string): string => `dead-letter.${stream}.v1`
+/** Parked records of a version; same partitions as raw. */
+export const stateTopic = (stream: string, version: number): string => `mesh.state.${stream}.v${version}`
 export const replayTopic = (stream: string, job: string): string => `replay.${stream}.${job}`
 
 export const COMMITS_TOPIC = 'mesh.commits'
@@ -10,6 +12,7 @@ export const REPLAYS_TOPIC = 'mesh.replays'
 /** Positions in what the mesh pulls, written in the transaction of the records that they speak of. */
 export const CURSORS_TOPIC = 'mesh.cursors'
 export const SOURCES_TOPIC = 'mesh.sources'
+export const RUNS_TOPIC = 'mesh.runs'
 
 export type Layer = 'refined' | 'bronze' | 'silver' | 'landing'
 
@@ -25,6 +28,9 @@ export const silverGroup = (stream: string, version: number): string => groupId(
 export const landingGroup = (stream: string, version: number): string =>
   groupId('warehouse-sink', 'landing', stream, version)
 
+/** One group for all jobs: `mesh.commits` has one partition, so one member plans and the others stand by. */
+export const JOB_TRIGGER_GROUP = 'mesh.job-trigger'
+
 /** `shop-orders` → `SHOP_ORDERS`; the version's table is `SHOP_ORDERS__V2`. */
 export const tableName = (stream: string): string => stream.replaceAll('-', '_').toUpperCase()
 export const versionTable = (table: string, version: number): string => `${table}__V${version}`
@@ -32,6 +38,7 @@ export const versionTable = (table: string, version: number): string => `${table
 /** Headers of ours. Everything that starts with one of the reserved prefixes is stripped from outside input. */
 export const HEADER = {
   src: 'mesh-src',
+  origin: 'mesh-origin',
   code: 'mesh-code',
   joins: 'mesh-joins',
   replay: 'mesh-replay',

@@ -137,7 +137,7 @@ export async function follow(
     },
     assign({ partition, logStartOffset }) {
       // After a rejoin it goes on where it was. A partition that was added since `follow` was called is new from its start.
-      const first = options.from === 'start' ? logStartOffset : (ends.get(partition) ?? logStartOffset)
+      const first = firstOffset(options.from, ends, partition) ?? logStartOffset
       const position = Math.max(positions.get(partition) ?? first, logStartOffset)
       reached(partition, position)
       return Promise.resolve({
@@ -154,4 +154,13 @@ export async function follow(
   })
   await consumer.start()
   return { caughtUp: caughtUp.promise, stop: () => consumer.stop() }
+}
+
+function firstOffset(
+  from: FollowOptions['from'],
+  ends: ReadonlyMap<number, number>,
+  partition: number,
+): number | undefined {
+  if (from === 'start') return undefined
+  return (from === 'end' ? ends : from).get(partition)
 }

@@ -1,16 +1,25 @@
 import type * as KafkaJs from 'kafkajs'
+import { MeshError } from '../core/errors.ts'
 import { follow, readRanges } from './bounded-reads.ts'
+import { createLagMeter, type PartitionLag } from './consumer-lag.ts'
+import { createIdempotentProducer } from './idempotent-producer.ts'
 import { createKafkaJsAdmin } from './kafkajs-admin.ts'
 import { kafkajs } from './kafkajs-client.ts'
 import { createKafkaJsConsumer } from './kafkajs-consumer.ts'
 import { createKafkaJsProducer } from './kafkajs-producer.ts'
 import { createKafkaJsTransactionClient } from './kafkajs-transactions.ts'
-import type { GroupConsumer, GroupConsumerOptions, KafkaPort } from './port.ts'
+import { connectProduceWire } from './platformatic-wire.ts'
+import type { GroupConsumer, GroupConsumerOptions, KafkaPort, Producer, ProducerOptions } from './port.ts'
 import { createTransactionalProducer } from './transactional-producer.ts'
+
+export const PRODUCER_CLIENTS = ['platformatic', 'kafkajs'] as const
+export type ProducerClient = (typeof PRODUCER_CLIENTS)[number]
 
 export type KafkaConnection = {
   readonly brokers: readonly string[]
   readonly clientId: string
+  /** The client that plain producers write with (docs/adr/0007); consumers and transactions are kafkajs's. */
+  readonly producer?: ProducerClient
   /** A request without an answer has failed after so long. Default 20,000. */
   readonly requestTimeoutMs?: number
   readonly tls?: boolean
@@ -23,12 +32,29 @@ export type KafkaSasl = {
   readonly password: string
 }
 
+export type ConnectedKafka = KafkaPort & {
+  /** How far behind the group consumers of this connection are. */
+  lag(): Promise<readonly PartitionLag[]>
+}
+
 const REQUEST_TIMEOUT_MS = 20_000
 const CONNECT_TIMEOUT_MS = 5000
 
-/** The Kafka port over kafkajs. Connections are made when first needed. */
-export function connectKafka(connection: KafkaConnection): KafkaPort {
+/** @throws MeshError MESH_CONFIG_INVALID for a name that is none of PRODUCER_CLIENTS. */
+export function producerClient(name: string): ProducerClient {
+  const known = PRODUCER_CLIENTS.find((client) => client === name)
+  if (known) return known
+  throw new MeshError(
+    'MESH_CONFIG_INVALID',
+    `MESH_KAFKA_PRODUCER=${name}: expected one of ${PRODUCER_CLIENTS.join(', ')}`,
+  )
+}
+
+/** The Kafka port, with the client that does best in each role. Connections are made when first needed. */
+export function connectKafka(connection: KafkaConnection): ConnectedKafka {
   const { brokers, clientId, requestTimeoutMs = REQUEST_TIMEOUT_MS, tls, sasl } = connection
+  // The other client's connections are plain: a cluster that asks for more is written to by kafkajs.
+  const writer = tls || sasl ? 'kafkajs' : (connection.producer ?? 'platformatic')
   const client: KafkaJs.Kafka = new kafkajs.Kafka({
     brokers: [...brokers],
     clientId,
@@ -41,12 +67,20 @@ export function connectKafka(connection: KafkaConnection): KafkaPort {
   })
   const admin = createKafkaJsAdmin(client, connection)
   const producers = new Set<{ close(): Promise<void> }>()
-  const consumer = (options: GroupConsumerOptions): GroupConsumer => createKafkaJsConsumer(client, admin, options)
+  function createProducer(options: ProducerOptions | undefined): Promise<Producer> {
+    if (writer === 'kafkajs') return createKafkaJsProducer(client, options)
+    const limits = { connectTimeoutMs: CONNECT_TIMEOUT_MS, requestTimeoutMs }
+    return createIdempotentProducer(connectProduceWire({ brokers, clientId, ...limits }), options)
+  }
+  const lag = createLagMeter(admin, () => Date.now())
+  // Throwaway groups of bounded reads and followers have no lag of their own.
+  const reader = (options: GroupConsumerOptions): GroupConsumer => createKafkaJsConsumer(client, admin, options)
   return {
     admin,
-    consumer,
+    lag: () => lag.measure(),
+    consumer: (options) => createKafkaJsConsumer(client, admin, options, lag),
     async producer(options) {
-      const producer = await createKafkaJsProducer(client, options)
+      const producer = await createProducer(options)
       producers.add(producer)
       return producer
     },
@@ -56,8 +90,8 @@ export function connectKafka(connection: KafkaConnection): KafkaPort {
       producers.add(producer)
       return producer
     },
-    readRanges: (topic, ranges, onBatch) => readRanges(consumer, admin, topic, { ranges, onBatch }),
-    follow: (topic, options) => follow(consumer, admin, topic, options),
+    readRanges: (topic, ranges, onBatch) => readRanges(reader, admin, topic, { ranges, onBatch }),
+    follow: (topic, options) => follow(reader, admin, topic, options),
     async close() {
       await Promise.all([...producers].map((producer) => producer.close()))
       await admin.close()

@@ -1,5 +1,6 @@
 import { isMeshError, MeshError } from '../core/errors.ts'
 import type { RecordBatch } from '../core/record.ts'
+import type { ReadProgress } from './consumer-lag.ts'
 import type {
   AssignedPartition,
   Assignment,
@@ -9,15 +10,13 @@ import type {
   TopicPartition,
 } from './port.ts'
 import { realScheduler, type Scheduler } from './scheduler.ts'
+import { createStallWatch } from './stall-watch.ts'
+import { createTopicIdentity, type IdentitySource } from './topic-identity.ts'
 
 /** What the loop asks of a client, whichever it is. */
-export type GroupClient = {
+export type GroupClient = IdentitySource & {
   /** Facts of assigned partitions: committed offset, log start, high watermark, topic id. */
   describe(partitions: readonly TopicPartition[]): Promise<AssignedPartition[]>
-  /** Topic ids as they are at this moment; a topic that is gone is absent. */
-  topicIds(): Promise<ReadonlyMap<string, string>>
-  /** A topic id that was seen is taken for true for so long (ms). */
-  readonly topicIdsHoldMs: number
   /**
    * Resolves false when the group no longer accepts commits of this member's generation. The request's generation is the one
    * at the time of the call: nothing is awaited before it is fixed.
@@ -31,6 +30,8 @@ export type GroupClient = {
 type Lane = TopicPartition & {
   readonly topicId: string
   position: number
+  /** Of the last record handed over. */
+  timestamp: number | null
   handler: PartitionHandler | null
   /** Set for good when the partition leaves or the loop fails: nothing of this lane is committed any more. */
   closed: boolean
@@ -51,6 +52,7 @@ export type GroupLanes = {
   pause: (topic: string, partition: number) => void
   resume: (topic: string, partition: number) => void
   positions: () => ReadonlyMap<string, number>
+  progress: () => readonly ReadProgress[]
   /** Drains handlers and commits what they return. */
   stop(): Promise<void>
   fail(error: unknown): void
@@ -59,6 +61,7 @@ export type GroupLanes = {
 /** The broker's limit. */
 export const MAX_METADATA_BYTES = 4096
 const DEFAULT_TICK_MS = 100
+const DEFAULT_STALL_MS = 300_000
 
 /**
  * The consuming loop, written once for every client: assign, process, commit as the last line. Work of one partition never
@@ -75,11 +78,9 @@ export function createGroupLanes(
   let generation = 0
   /** Everything begun for the generations so far: work in flight, closing of former lanes, opening of new ones. */
   let settled: Promise<unknown> = Promise.resolve()
-  /** The ids this consumer has begun to read under, for good. */
-  const begun = new Map<string, string>()
-  let topicIds: Promise<ReadonlyMap<string, string>> = Promise.resolve(begun)
-  let topicIdsAt = Number.NEGATIVE_INFINITY
-  let watching = false
+  const identity = createTopicIdentity(client, () => scheduler.now())
+  // A former generation's work too: the next one waits for it.
+  const stalls = createStallWatch(options.stallMs ?? DEFAULT_STALL_MS, () => scheduler.now())
   const stopTicking = scheduler.every(options.tickMs ?? DEFAULT_TICK_MS, markTicks)
 
   function fail(error: unknown): void {
@@ -112,12 +113,7 @@ export function createGroupLanes(
     if (isStale()) return
     const described = await client.describe(partitions)
     if (isStale()) return
-    for (const { topic, topicId } of described) {
-      if ((begun.get(topic) ?? topicId) !== topicId) throw recreated(topic)
-      begun.set(topic, topicId)
-    }
-    topicIds = Promise.resolve(new Map(begun))
-    topicIdsAt = scheduler.now()
+    identity.begin(described)
     await Promise.all(described.map(openLane))
   }
 
@@ -129,6 +125,7 @@ export function createGroupLanes(
       partition,
       topicId,
       position: -1,
+      timestamp: null,
       handler: null,
       closed: false,
       ended: false,
@@ -158,13 +155,16 @@ export function createGroupLanes(
     await enqueue(lane, async (handler) => {
       const progress = await handler.process({ ...batch, topicId: lane.topicId })
       lane.position = batch.nextOffset
+      lane.timestamp = batch.records.at(-1)?.timestamp ?? lane.timestamp
       return progress
     })
     return !lane.closed
   }
 
   function markTicks(): void {
-    void watchTopics()
+    void identity.watch().then((error) => error && fail(error))
+    const stalled = stalls.stalled()
+    if (stalled) fail(stalled)
     for (const lane of lanes.values()) {
       if (lane.tickDue || lane.closed || !lane.handler?.tick) continue
       lane.tickDue = true
@@ -178,8 +178,9 @@ export function createGroupLanes(
   function enqueue(lane: Lane, work: (handler: PartitionHandler) => Promise<Progress | null>): Promise<void> {
     lane.tail = lane.tail.then(async () => {
       if (lane.closed || lane.handler === null) return
+      const { handler } = lane
       try {
-        await settle(lane, lane.handler, await work(lane.handler))
+        await stalls.watch(laneKey(lane.topic, lane.partition), async () => settle(lane, handler, await work(handler)))
       } catch (error) {
         lane.closed = true
         fail(error)
@@ -195,7 +196,7 @@ export function createGroupLanes(
         place: `${lane.topic}/${lane.partition}`,
       })
     }
-    await checkTopicId(lane)
+    await identity.check(lane.topic, lane.topicId)
     // The last look before the request: a generation that began meanwhile must not carry work of a former one.
     if (lane.closed) return
     if (await commit(lane, progress)) await handler.committed?.(progress)
@@ -212,31 +213,6 @@ export function createGroupLanes(
       if (lane.closed && isMeshError(error) && error.code === 'MESH_KAFKA_FENCED') return false
       throw error
     }
-  }
-
-  /** A topic that was deleted and created again reuses offsets for other records: nothing may be committed for it. */
-  async function checkTopicId({ topic, topicId }: Lane): Promise<void> {
-    if ((await currentTopicIds()).get(topic) !== topicId) throw recreated(topic)
-  }
-
-  /** A rejoin while a topic is gone leaves no lane that would commit: its return shows here. */
-  async function watchTopics(): Promise<void> {
-    if (watching || begun.size === 0) return
-    watching = true
-    const ids = await currentTopicIds().catch(() => null)
-    watching = false
-    for (const [topic, id] of begun) if ((ids?.get(topic) ?? id) !== id) fail(recreated(topic))
-  }
-
-  function currentTopicIds(): Promise<ReadonlyMap<string, string>> {
-    if (scheduler.now() - topicIdsAt >= client.topicIdsHoldMs) {
-      topicIdsAt = scheduler.now()
-      topicIds = client.topicIds()
-      topicIds.catch(() => {
-        topicIdsAt = Number.NEGATIVE_INFINITY
-      })
-    }
-    return topicIds
   }
 
   async function closeLane(lane: Lane): Promise<void> {
@@ -266,6 +242,10 @@ export function createGroupLanes(
       client.seek(topic, partition, lane.position)
       client.resume(topic, partition)
     },
+    progress: () =>
+      [...lanes.values()]
+        .filter(({ position }) => position >= 0)
+        .map(({ topic, partition, position, timestamp }) => ({ topic, partition, position, timestamp })),
     positions: () =>
       new Map([...lanes].filter(([, lane]) => lane.position >= 0).map(([key, lane]) => [key, lane.position])),
     async stop() {
@@ -277,10 +257,6 @@ export function createGroupLanes(
       await settled
     },
   }
-}
-
-function recreated(topic: string): MeshError {
-  return new MeshError('MESH_KAFKA_TOPIC_RECREATED', 'the topic is another one than at assignment', { place: topic })
 }
 
 function laneKey(topic: string, partition: number): string {

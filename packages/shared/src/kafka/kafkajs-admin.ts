@@ -68,6 +68,27 @@ export function createKafkaJsAdmin(
     return topics.get(topic)?.partitionsCount ?? 0
   }
 
+  async function absent(specs: readonly TopicSpec[]): Promise<TopicSpec[]> {
+    const existing = new Set(await listTopics())
+    return specs.filter((spec) => !existing.has(spec.name))
+  }
+
+  async function create(specs: readonly TopicSpec[]): Promise<void> {
+    const missing = await absent(specs)
+    if (missing.length === 0) return
+    const topics = missing.map(({ name, partitions, config }) => ({
+      topic: name,
+      numPartitions: partitions,
+      configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
+    }))
+    try {
+      await (await connect()).createTopics({ waitForLeaders: true, topics })
+    } catch (error) {
+      // Another process may have created one in between; what counts is that all are there.
+      if ((await absent(missing)).length > 0) throw error
+    }
+  }
+
   /** Per partition the offset at a time; kafkajs's admin would ask read_committed for all of them. */
   async function listOffsets(topic: string, timestamp: bigint, isolationLevel: 0 | 1): Promise<Map<number, number>> {
     const count = await partitionCount(topic)
@@ -88,23 +109,9 @@ export function createKafkaJsAdmin(
       return new Map(asked.flatMap((topic) => (found.get(topic)?.id ? [[topic, found.get(topic)!.id] as const] : [])))
     },
     async ensureTopics(specs: readonly TopicSpec[]) {
-      const existing = new Set(await listTopics())
-      const missing = specs.filter((spec) => !existing.has(spec.name))
-      if (missing.length === 0) return []
-      try {
-        await (await connect()).createTopics({
-          waitForLeaders: true,
-          topics: missing.map(({ name, partitions, config }) => ({
-            topic: name,
-            numPartitions: partitions,
-            configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
-          })),
-        })
-      } catch (error) {
-        // Another process may have created one in between; what counts is that all are there.
-        const now = new Set(await listTopics())
-        if (!missing.every((spec) => now.has(spec.name))) throw error
-      }
+      const missing = await absent(specs)
+      // A topic that was deleted a moment ago may be shown as unknown right after its creation.
+      if (missing.length > 0) await settled(() => create(missing))
       return missing.map((spec) => spec.name)
     },
     async deleteTopics(topics) {

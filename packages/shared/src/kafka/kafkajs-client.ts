@@ -1,10 +1,16 @@
 import { createRequire } from 'node:module'
-import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { lz4Compress, lz4Decompress, snappyCompress, snappyDecompress } from '@platformatic/wasm-utils'
 import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
 import { type FilterInput, filterAborted } from './aborted-filter.ts'
-import { decodeXerial } from './xerial-snappy.ts'
+import {
+  type BatchDecoder,
+  DECODED_BYTES_PER_PARTITION,
+  decodeSlice,
+  type FetchDecoder,
+  nextWireBytes,
+  type Slice,
+} from './fetch-slices.ts'
+import { registerCodecs } from './kafkajs-codecs.ts'
 
 /**
  * kafkajs 2.2.4 with its defects closed, before anything else loads it. Internal modules are replaced in the require cache, so
@@ -74,6 +80,7 @@ function load(): typeof KafkaJs {
   replaceModule('kafkajs/src/protocol/recordBatch/record/v0/decoder.js', (decoder: Decoder, context?: BatchContext) =>
     decodeRecord(long, decoder, context ?? {}),
   )
+  boundDecoding()
   answerRefusals()
   const client = require('kafkajs') as typeof KafkaJs
   commitInOwnGeneration()
@@ -224,8 +231,25 @@ function stopOnOffsetOutOfRange(): void {
   }
 }
 
-type RunnerInternals = { running: boolean; processEachBatch(batch: unknown): Promise<void>; heartbeat(): Promise<void> }
-type BatchInternals = { rawMessages: readonly unknown[] }
+/** A fetched partition is decompressed in slices; what it asks for next follows from how well it was compressed. */
+function boundDecoding(): void {
+  const DecoderType = require('kafkajs/src/protocol/decoder') as new (
+    bytes: Buffer,
+  ) => FetchDecoder & { offset: number }
+  const decodeBatch = require('kafkajs/src/protocol/recordBatch/v0/decoder') as BatchDecoder
+  const how = { open: (bytes: Buffer) => new DecoderType(bytes), decodeBatch, limit: DECODED_BYTES_PER_PARTITION }
+  replaceModule('kafkajs/src/protocol/requests/fetch/v4/decodeMessages.js', (decoder: FetchDecoder) =>
+    decodeSlice(decoder, how),
+  )
+}
+
+type RunnerInternals = {
+  running: boolean
+  consumerGroup: { maxBytesPerPartition: number }
+  processEachBatch(batch: unknown): Promise<void>
+  heartbeat(): Promise<void>
+}
+type BatchInternals = { rawMessages: Slice }
 
 /**
  * Batches that hold only control or aborted records reach the handler too, so that its position covers their offsets. kafkajs
@@ -238,6 +262,8 @@ function deliverEveryBatch(): void {
     batch: BatchInternals,
   ): Promise<void> {
     if (!this.running) return
+    const { consumerGroup } = this
+    consumerGroup.maxBytesPerPartition = nextWireBytes(consumerGroup.maxBytesPerPartition, batch.rawMessages)
     if (batch.rawMessages.length > 0) await this.processEachBatch(batch)
     await this.heartbeat()
   }
@@ -265,20 +291,4 @@ function silenceNegativeTimeout(): void {
       throttled > 0 ? throttled : CHECK_MS,
     )
   }
-}
-
-function registerCodecs({ CompressionTypes, CompressionCodecs }: typeof KafkaJs): void {
-  const codec = (compress: (bytes: Buffer) => Uint8Array, decompress: (bytes: Buffer) => Uint8Array) => () => ({
-    compress: (encoder: { buffer: Buffer }) => Promise.resolve(asBuffer(compress(encoder.buffer))),
-    decompress: (bytes: Buffer) => Promise.resolve(asBuffer(decompress(bytes))),
-  })
-  CompressionCodecs[CompressionTypes.GZIP] = codec(gzipSync, gunzipSync)
-  CompressionCodecs[CompressionTypes.ZSTD] = codec(zstdCompressSync, zstdDecompressSync)
-  CompressionCodecs[CompressionTypes.LZ4] = codec(lz4Compress, lz4Decompress)
-  CompressionCodecs[CompressionTypes.Snappy] = codec(snappyCompress, (bytes) => decodeXerial(bytes, snappyDecompress))
-}
-
-/** kafkajs treats anything but a Buffer as text. */
-export function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

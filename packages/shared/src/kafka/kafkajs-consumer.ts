@@ -2,6 +2,8 @@ import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
 import type { KafkaRecord } from '../core/record.ts'
 import { coPartitionAssigner } from './co-partition-assigner.ts'
+import type { LagMeter } from './consumer-lag.ts'
+import { WIRE_BYTES } from './fetch-slices.ts'
 import { createGroupLanes } from './group-lanes.ts'
 import type { WireHeader } from './kafkajs-client.ts'
 import type {
@@ -16,16 +18,10 @@ import type {
 /** The broker's least; a killed member's partitions are free after it. Heartbeats run on a timer, also while a handler works. */
 const SESSION_TIMEOUT_MS = 6000
 const HEARTBEAT_MS = 1000
-/** A handler that works longer on one batch is stuck: heartbeats end and the consumer fails. */
-const STALL_MS = 300_000
 const TOPIC_IDS_HOLD_MS = 5000
 const CONCURRENT_PARTITIONS = 64
-/**
- * A fetch of one partition is decompressed whole, before the handler sees it: `maxBytesPerPartition` bounds what comes over the
- * wire (a first record batch that is larger still comes), not what it unpacks to. Reckon memory as partitions in flight × this
- * × the compression ratio.
- */
-const FETCH = { minBytes: 1, maxWaitTimeInMs: 100, maxBytesPerPartition: 1_048_576, maxBytes: 16_777_216 }
+/** Memory of a consumer: partitions in one fetch × what `fetch-slices` lets of each be decompressed at a time. */
+const FETCH = { minBytes: 1, maxWaitTimeInMs: 100, maxBytesPerPartition: WIRE_BYTES.most, maxBytes: 16_777_216 }
 const LOST_GENERATION = new Set([
   'REBALANCE_IN_PROGRESS',
   'ILLEGAL_GENERATION',
@@ -40,6 +36,7 @@ export function createKafkaJsConsumer(
   client: KafkaJs.Kafka,
   admin: KafkaAdmin,
   options: GroupConsumerOptions,
+  lag: Pick<LagMeter, 'track'> | null = null,
 ): GroupConsumer {
   const { groupId, topics } = options
   const consumer = client.consumer({
@@ -52,6 +49,7 @@ export function createKafkaJsConsumer(
     // A crash ends the process; kafkajs must not restart the consumer by itself.
     retry: { retries: 12, initialRetryTime: 100, maxRetryTime: 2000, restartOnFailure: () => Promise.resolve(false) },
   })
+  const untrack = lag?.track(groupId, () => (ended ? [] : lanes.progress()))
   let joined: PromiseWithResolvers<void> = Promise.withResolvers()
   let ended = false
 
@@ -104,15 +102,11 @@ export function createKafkaJsConsumer(
     }
   }
 
+  /** While a handler works; one that is stuck is the lanes' to find. */
   function keepBeating(heartbeat: () => Promise<void>): NodeJS.Timeout {
-    const startedAt = Date.now()
+    // A rebalance shows here first; the runner's own heartbeat after the batch acts on it.
     return setInterval(() => {
-      if (Date.now() - startedAt > STALL_MS)
-        lanes.fail(
-          new MeshError('MESH_KAFKA_FATAL', `a handler has been stuck for ${STALL_MS / 1000} s`, { place: groupId }),
-        )
-      // A rebalance shows here first; the runner's own heartbeat after the batch acts on it.
-      else heartbeat().catch(() => undefined)
+      if (!ended) heartbeat().catch(() => undefined)
     }, HEARTBEAT_MS)
   }
 
@@ -178,6 +172,7 @@ export function createKafkaJsConsumer(
       await joined.promise
     },
     async stop() {
+      untrack?.()
       if (ended) return
       await lanes.stop()
       ended = true

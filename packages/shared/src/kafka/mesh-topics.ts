@@ -4,10 +4,12 @@ import {
   CURSORS_TOPIC,
   deadLetterTopic,
   REPLAYS_TOPIC,
+  RUNS_TOPIC,
   rawTopic,
   refinedTopic,
   replayTopic,
   SOURCES_TOPIC,
+  stateTopic,
   VERSIONS_TOPIC,
 } from '../core/topics.ts'
 import type { TopicSpec } from './port.ts'
@@ -31,6 +33,7 @@ export function meshTopics(): TopicSpec[] {
     { name: VERSIONS_TOPIC, partitions: 1, config: compact },
     { name: REPLAYS_TOPIC, partitions: 1, config: compact },
     { name: CURSORS_TOPIC, partitions: 1, config: compact },
+    { name: RUNS_TOPIC, partitions: 1, config: compact },
   ]
 }
 
@@ -70,6 +73,23 @@ export function refinedTopicSpec(contract: Contract, version: number, candidate:
       ? { ...COMMON, 'cleanup.policy': 'compact', 'min.compaction.lag.ms': MIN_COMPACTION_LAG_MS }
       : { ...COMMON, 'cleanup.policy': 'delete', 'retention.ms': candidate ? KEEP : String(retentionMs) }
   return { name: refinedTopic(contract.name, version), partitions: contract.raw.partitions, config }
+}
+
+/**
+ * Parked records. The state record is their only copy once retention has passed raw, so nothing leaves by age: what is released is
+ * a tombstone, and compaction takes it. Small segments, because the active one is never compacted and a restart reads it.
+ */
+export function stateTopicSpec(contract: Contract, version: number): TopicSpec {
+  const config = {
+    ...COMMON,
+    'max.message.bytes': MAX_DEAD_LETTER_BYTES,
+    'cleanup.policy': 'compact,delete',
+    'retention.ms': KEEP,
+    'segment.bytes': '67108864',
+    'segment.ms': '3600000',
+    'min.cleanable.dirty.ratio': '0.2',
+  }
+  return { name: stateTopic(contract.name, version), partitions: contract.raw.partitions, config }
 }
 
 export function replayTopicSpec(contract: Contract, job: string): TopicSpec {

@@ -138,6 +138,8 @@ export type GroupConsumerOptions = {
   /** Awaited before the first batch of a partition, at every (re)assignment. Decides position and handler. */
   readonly assign: (assigned: AssignedPartition) => Promise<Assignment>
   readonly tickMs?: number
+  /** A call of a handler that takes longer is stuck: the consumer leaves its group and fails. Default 300,000. */
+  readonly stallMs?: number
   /**
    * Takes the place of the loop's own offset commit: an exactly-once runner writes its outputs and the progress in one
    * transaction here. All the rest stays: the topic id is looked at before, `committed` follows, and a lane of a former generation
@@ -162,7 +164,8 @@ export interface GroupConsumer {
 }
 
 export type FollowOptions = {
-  readonly from: 'start' | 'end'
+  /** A map: next offset per partition, for those that were read before; the others from their start. */
+  readonly from: 'start' | 'end' | ReadonlyMap<number, number>
   readonly onBatch: (batch: RecordBatch) => void | Promise<void>
   readonly onFatal: (error: unknown) => void
 }
@@ -196,7 +199,7 @@ export interface KafkaAdmin {
   deleteTopics(topics: readonly string[]): Promise<void>
   /** The settings of the topic itself, without defaults. */
   topicConfig(topic: string): Promise<Readonly<Record<string, string>>>
-  /** Changes the settings that are named and no other; null puts one back to its default. */
+  /** Changes the settings that are named and no other; null puts one back to its default. `topicConfig` shows it moments later. */
   alterTopicConfig(topic: string, changes: Readonly<Record<string, string | null>>): Promise<void>
   offsets(topic: string): Promise<PartitionOffsets[]>
   /** Per partition the earliest offset with timestamp ≥ `timestamp`; the high watermark where there is none. */

@@ -33,6 +33,12 @@ export const COMMON_CONFIG = {
     kind: 'list',
     doc: 'Kafka bootstrap addresses, host:port, comma separated.',
   },
+  kafkaProducer: {
+    env: 'MESH_KAFKA_PRODUCER',
+    kind: 'string',
+    default: 'platformatic',
+    doc: 'Client that writes outside transactions: platformatic (faster) or kafkajs.',
+  },
   httpHost: { env: 'MESH_HTTP_HOST', kind: 'string', default: '127.0.0.1', doc: 'Address the HTTP server listens on.' },
   httpPort: {
     env: 'MESH_HTTP_PORT',

@@ -1,11 +1,13 @@
-import type { Contract } from '../core/contract.ts'
+import type { Contract, OnMissing, Privacy, PrivacyRule } from '../core/contract.ts'
 import { parseDuration } from '../core/duration.ts'
 import { tableName } from '../core/topics.ts'
 import { compileFormat, isTimeZone } from '../core/zoned-time.ts'
 import { buildIngest, checkIngests, isKeyedBySource, type RawIngest } from './contract-ingest.ts'
+import { buildLookup, checkLookups, type RawLookup } from './contract-lookups.ts'
 import type { YamlPath } from './contract-yaml.ts'
 
 /** A contract as stream.schema.json lets it through. */
+type RawOnMissing = 'null' | 'dead-letter' | { readonly wait: string; readonly then?: 'null' | 'dead-letter' }
 export type RawContract = {
   readonly name: string
   readonly description?: string
@@ -17,15 +19,24 @@ export type RawContract = {
   readonly raw?: { readonly partitions?: number; readonly retention?: string }
   readonly refine: {
     readonly schema: string
+    readonly guarantee?: 'at-least-once' | 'exactly-once'
     readonly dedupe?: { readonly window?: string }
+    readonly breaker?: { readonly share?: number; readonly window?: number }
     readonly joins?: readonly {
       readonly stream: string
       readonly as?: string
       readonly on: string
-      readonly onMissing?: 'null' | 'dead-letter'
+      readonly onMissing?: RawOnMissing
+      readonly asOf?: 'event-time'
+      readonly history?: string
     }[]
+    readonly lookups?: readonly RawLookup[]
     readonly cleanup?: 'delete' | 'compact'
     readonly retention?: string
+  }
+  readonly privacy?: {
+    readonly key: string
+    readonly fields: readonly { readonly at: string; readonly as: PrivacyRule['as']; readonly subject?: string }[]
   }
   readonly warehouse?: { readonly table?: string; readonly mode?: 'append' | 'upsert' }
 }
@@ -35,6 +46,7 @@ export type ReportProblem = (path: YamlPath, reason: string) => void
 const DAY_MS = 86_400_000
 const DEFAULT_PARTITIONS = 6
 const DEFAULT_RETENTION_MS = 7 * DAY_MS
+const DEFAULT_HISTORY_MS = 7 * DAY_MS
 const MAX_DEFAULT_WINDOW_MS = 7 * DAY_MS
 
 /** Fills the defaults in. `raw` has passed `checkContract`. */
@@ -53,17 +65,21 @@ export function buildContract(raw: RawContract): Contract {
     raw: { partitions: raw.raw?.partitions ?? DEFAULT_PARTITIONS, retentionMs },
     refine: {
       schema: refine.schema,
-      guarantee: 'at-least-once',
+      guarantee: refine.guarantee ?? 'at-least-once',
+      breaker: { share: refine.breaker?.share ?? 0.5, window: refine.breaker?.window ?? 1000 },
       dedupeWindowMs: durationOf(refine.dedupe?.window) ?? Math.min(retentionMs, MAX_DEFAULT_WINDOW_MS),
       joins: (refine.joins ?? []).map((join) => ({
         stream: join.stream,
         as: join.as ?? join.stream,
         on: join.on,
-        onMissing: join.onMissing ?? 'null',
+        onMissing: buildOnMissing(join.onMissing ?? 'null'),
+        ...(join.asOf === undefined ? {} : { asOf: { historyMs: durationOf(join.history) ?? DEFAULT_HISTORY_MS } }),
       })),
+      ...(refine.lookups === undefined ? {} : { lookups: refine.lookups.map(buildLookup) }),
       cleanup: refine.cleanup ?? 'delete',
       retentionMs: durationOf(refine.retention) ?? retentionMs,
     },
+    ...(raw.privacy ? { privacy: buildPrivacy(raw.privacy) } : {}),
     lake: { bronze: { format: 'parquet' }, silver: { format: 'parquet' } },
     warehouse: { table: warehouse?.table ?? tableName(raw.name), mode: warehouse?.mode ?? 'append' },
   }
@@ -78,9 +94,11 @@ export function checkContract(
   if (raw.name !== place.folder) report(['name'], `name must be the folder's name, ${place.folder}`)
   checkEventTime(raw, report)
   checkIngests(raw, report)
+  checkChangeWaits(raw, report)
   checkTimes(raw, report)
   checkJoins(raw, place.siblings, report)
   const keyed = raw.key !== undefined || raw.ingest.some(isKeyedBySource)
+  checkLookups(raw.refine.lookups ?? [], joinNames(raw), report)
   if (!keyed && raw.warehouse?.mode === 'upsert') {
     report(['warehouse', 'mode'], 'upsert keeps the latest row per key: the contract needs `key`')
   }
@@ -90,6 +108,26 @@ export function checkContract(
   if (raw.refine.cleanup === 'compact' && raw.refine.retention !== undefined) {
     report(['refine', 'retention'], 'a compacted topic has no retention: remove one of the two')
   }
+}
+
+/** A parked record is read again later, and by then the history of its key has moved on. */
+function checkChangeWaits(raw: RawContract, report: ReportProblem): void {
+  if (!raw.ingest.some(({ kind }) => kind === 'cdc')) return
+  raw.refine.joins?.forEach(({ onMissing }, i) => {
+    if (typeof onMissing !== 'object') return
+    report(['refine', 'joins', i], 'a change stream cannot wait for a joined row yet: use null or dead-letter')
+  })
+  if (raw.refine.lookups)
+    report(['refine', 'lookups'], 'a change stream cannot have lookups yet: their events may have to wait')
+}
+
+function buildPrivacy({ key, fields }: NonNullable<RawContract['privacy']>): Privacy {
+  return { key, fields: fields.map(({ at, as, subject }) => ({ at, as, subject: subject ?? null })) }
+}
+
+function buildOnMissing(raw: RawOnMissing): OnMissing {
+  if (typeof raw === 'string') return raw
+  return { waitMs: durationOf(raw.wait) ?? 0, giveUp: raw.then ?? 'dead-letter' }
 }
 
 function checkEventTime({ eventTime }: RawContract, report: ReportProblem): void {
@@ -119,12 +157,20 @@ function checkJoins(raw: RawContract, siblings: readonly string[], report: Repor
     const as = join.as ?? join.stream
     if (names.has(as)) report(path, `two joins are called ${as}: give each its own \`as\``)
     names.add(as)
+    if (typeof join.onMissing === 'object' && durationOf(join.onMissing.wait) === 0) {
+      report([...path, 'onMissing', 'wait'], 'wait must be longer than 0')
+    }
+    if (join.history !== undefined && join.asOf === undefined) {
+      report([...path, 'history'], 'history has no effect without `asOf: event-time`')
+    }
     if (join.stream === raw.name) report([...path, 'stream'], 'a stream cannot join itself')
     else if (!siblings.includes(join.stream)) {
       report([...path, 'stream'], `there is no stream ${join.stream} beside this one`)
     }
   })
 }
+
+const joinNames = (raw: RawContract): string[] => (raw.refine.joins ?? []).map((join) => join.as ?? join.stream)
 
 /** Null when there is none; the JSON Schema has checked its form. */
 function durationOf(text: string | undefined): number | null {

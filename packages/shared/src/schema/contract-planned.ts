@@ -24,14 +24,7 @@ const oneOf =
 const RULES: readonly Rule[] = [
   { at: ['ingest', '*', 'kind'], planned: oneOf(INGEST_KINDS), label: (v) => `ingest kind ${String(v)}` },
   { at: ['ingest', '*', 'provider'], planned: oneOf(PROVIDERS), label: (v) => `webhook provider ${String(v)}` },
-  { at: ['refine', 'guarantee'], planned: oneOf(['exactly-once']), label: () => 'guarantee exactly-once' },
-  { at: ['refine', 'lookups'], planned: present, label: () => 'lookups' },
   { at: ['refine', 'state'], planned: present, label: () => 'state' },
-  {
-    at: ['refine', 'joins', '*', 'onMissing'],
-    planned: (value) => typeof value === 'object' && value !== null && 'wait' in value,
-    label: () => 'onMissing: { wait }',
-  },
   { at: ['lake', 'bronze', 'format'], planned: oneOf(FORMATS), label: (v) => `bronze format ${String(v)}` },
   { at: ['lake', 'bronze', 'columns'], planned: present, label: () => 'parsed columns of bronze' },
   { at: ['lake', 'bronze', 'parse'], planned: present, label: () => 'parsed columns of bronze' },

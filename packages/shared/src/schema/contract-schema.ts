@@ -7,24 +7,21 @@ import streamSchema from './stream.schema.json' with { type: 'json' }
 
 export type SchemaProblem = { readonly path: YamlPath; readonly key?: string; readonly reason: string }
 
-const ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false, allowUnionTypes: true, verbose: true })
-const validateStream: ValidateFunction = ajv.compile(streamSchema)
-const validateSource: ValidateFunction = ajv.compile(sourcesSchema)
-
-/** Checks a parsed contract against stream.schema.json; every problem, in the words of the file. */
-export function schemaProblems(value: unknown): SchemaProblem[] {
-  return problemsOf(validateStream, value, 'the contract')
+/** Checks a parsed file against a JSON Schema; every problem, in the words of the file. `whole` names the file: `the contract`. */
+export function createSchemaCheck(schema: object, whole: string): (value: unknown) => SchemaProblem[] {
+  const ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false, allowUnionTypes: true, verbose: true })
+  const validate: ValidateFunction = ajv.compile(schema)
+  return function problemsOf(value) {
+    if (validate(value)) return []
+    return (validate.errors ?? []).filter((error) => error.keyword !== 'if').map((error) => problemOf(error, whole))
+  }
 }
+
+/** Checks a parsed contract against stream.schema.json. */
+export const schemaProblems: (value: unknown) => SchemaProblem[] = createSchemaCheck(streamSchema, 'the contract')
 
 /** Checks a parsed sources/<name>.yaml against sources.schema.json. */
-export function sourceProblems(value: unknown): SchemaProblem[] {
-  return problemsOf(validateSource, value, 'the source')
-}
-
-function problemsOf(validate: ValidateFunction, value: unknown, whole: string): SchemaProblem[] {
-  if (validate(value)) return []
-  return (validate.errors ?? []).filter((error) => error.keyword !== 'if').map((error) => problemOf(error, whole))
-}
+export const sourceProblems: (value: unknown) => SchemaProblem[] = createSchemaCheck(sourcesSchema, 'the source')
 
 function problemOf(error: ErrorObject, whole: string): SchemaProblem {
   const path = error.instancePath

@@ -69,6 +69,8 @@ export type RefinedRow = {
   readonly op: 'upsert' | 'delete'
   readonly key: string
   readonly src: MeshSrc
+  /** Offset of the raw record, in every lane: order of the source per key. */
+  readonly rawOffset: number
   readonly eventId: string
   /** RFC 3339. */
   readonly eventTime: string

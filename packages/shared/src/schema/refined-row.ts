@@ -1,5 +1,5 @@
 import { refinedHash } from '../core/books.ts'
-import { parseMeshSrc } from '../core/coordinate.ts'
+import { MAIN_LANE, parseMeshSrc, parseOrigin } from '../core/coordinate.ts'
 import { MeshError } from '../core/errors.ts'
 import { formatInstant, parseInstant } from '../core/instant.ts'
 import type { KafkaRecord } from '../core/record.ts'
@@ -42,6 +42,7 @@ export function createRowReader({
       op: decoded === null ? 'delete' : 'upsert',
       key: record.key === null ? '' : bytesText(record.key),
       src,
+      rawOffset: src.lane === MAIN_LANE ? src.offset : originOf(record),
       eventId: headerText(record.headers, 'ce_id') ?? source,
       eventTime: readableTime(headerText(record.headers, 'ce_time')) ?? formatInstant(record.timestamp),
       schemaId: decoded?.schemaId ?? null,
@@ -54,3 +55,9 @@ export function createRowReader({
 
 const readableTime = (text: string | null): string | null =>
   text === null || parseInstant(text) === null ? null : text
+
+function originOf(record: KafkaRecord): number {
+  const origin = headerText(record.headers, HEADER.origin)
+  if (origin === null) throw new MeshError('MESH_DECODE_AVRO', 'the record has no mesh-origin header')
+  return parseOrigin(origin).offset
+}

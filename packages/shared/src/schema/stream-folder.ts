@@ -10,6 +10,7 @@ import { parseRecordAvsc } from './avro-schema.ts'
 import type { RawContract } from './contract-build.ts'
 import { buildContract, checkContract } from './contract-build.ts'
 import { followsFrom, plannedOptions } from './contract-planned.ts'
+import { checkPrivacy } from './contract-privacy.ts'
 import type { ContractProblem } from './contract-problem.ts'
 import { contractError } from './contract-problem.ts'
 import { schemaProblems } from './contract-schema.ts'
@@ -39,6 +40,7 @@ const RESERVED_FIELDS: readonly string[] = [
   '_partition',
   '_offset',
   '_index',
+  '_raw_offset',
   '_event_id',
   '_event_time',
   '_schema_id',
@@ -81,7 +83,13 @@ export async function loadStreamFolder(dir: string): Promise<StreamFolder> {
     const reason = `refine.schema names ${raw.refine.schema}, which is not in the folder`
     problems.push({ code: 'MESH_CONTRACT_INVALID', file, line: yaml.lineOf(['refine', 'schema']), reason })
   } else {
-    for (const reason of avscProblems(refinedAvsc)) report(raw.refine.schema, null, reason)
+    const wrong = avscProblems(refinedAvsc)
+    for (const reason of wrong) report(raw.refine.schema, null, reason)
+    if (raw.privacy && wrong.length === 0) {
+      checkPrivacy(raw.privacy.fields, parseRecordAvsc(refinedAvsc), (path, reason) => {
+        problems.push({ code: 'MESH_CONTRACT_INVALID', file, line: yaml.lineOf(path), reason })
+      })
+    }
   }
   const rawSchema = readRawSchema(await readText(join(folder, 'raw.schema.json')), report)
   if (rawSchema === null && raw.ingest.some((ingest) => ingest.validate === true)) {

@@ -6,6 +6,9 @@ import { until } from './until.ts'
 
 export type KafkaUnderTest = { readonly kafka: KafkaPort; close(): Promise<void> }
 
+/** A broker shows altered settings a moment after the controller has them. */
+const SHOWN = { timeout: 20_000 }
+
 /** The suite every adapter of `KafkaPort` passes, in memory and on a real broker. Topics and groups are fresh for each test. */
 export function describeKafkaPort(name: string, open: () => Promise<KafkaUnderTest>): void {
   describe(`KafkaPort: ${name}`, () => {
@@ -318,9 +321,9 @@ export function describeKafkaPort(name: string, open: () => Promise<KafkaUnderTe
       const limited = `${topic}-settings`
       const config = { 'retention.ms': '86400000', 'max.message.bytes': '2000000' }
       await kafka.admin.ensureTopics([{ name: limited, partitions: 1, config }])
-      expect(await kafka.admin.topicConfig(limited)).toEqual(config)
+      await expect.poll(() => kafka.admin.topicConfig(limited), SHOWN).toEqual(config)
       await kafka.admin.alterTopicConfig(limited, { 'retention.ms': '3600000', 'max.message.bytes': null })
-      expect(await kafka.admin.topicConfig(limited)).toEqual({ 'retention.ms': '3600000' })
+      await expect.poll(() => kafka.admin.topicConfig(limited), SHOWN).toEqual({ 'retention.ms': '3600000' })
     })
 
     it('finds offsets by time and topics by id', async () => {

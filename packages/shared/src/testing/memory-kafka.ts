@@ -1,7 +1,9 @@
 import { MeshError } from '../core/errors.ts'
 import type { KafkaRecord } from '../core/record.ts'
 import { follow, readRanges } from '../kafka/bounded-reads.ts'
-import type { GroupConsumerOptions, KafkaPort } from '../kafka/port.ts'
+import type { ConnectedKafka } from '../kafka/connect-kafka.ts'
+import { createLagMeter } from '../kafka/consumer-lag.ts'
+import type { GroupConsumerOptions } from '../kafka/port.ts'
 import { realScheduler, type Scheduler } from '../kafka/scheduler.ts'
 import { createTransactionalProducer } from '../kafka/transactional-producer.ts'
 import { createBroker } from './memory-broker/broker.ts'
@@ -13,7 +15,7 @@ import { createMemoryTransactionClient } from './memory-broker/memory-transactio
 import type { LogEntry } from './memory-broker/partition-log.ts'
 
 /** One process that uses the broker. Everything it has under way depends on its state. */
-export type MemoryClient = KafkaPort & {
+export type MemoryClient = ConnectedKafka & {
   /** SIGKILL: connections and memberships vanish without a close, and nothing it waits for ever settles. */
   kill(): void
   /** SIGSTOP: a zombie after the length of a session. */
@@ -78,9 +80,15 @@ export function createMemoryKafka({ scheduler = realScheduler, now }: MemoryKafk
         if (endpoint.state() !== 'running') for (const own of consumers) own.expel()
       })
     }
+    const lag = createLagMeter(admin, () => endpoint.scheduler.now())
     return {
       admin,
-      consumer,
+      lag: () => lag.measure(),
+      consumer(options) {
+        const own = consumer(options)
+        lag.track(options.groupId, () => own.progress())
+        return own
+      },
       producer: () => Promise.resolve(createMemoryProducer(broker, endpoint, failure)),
       transactional(options) {
         return createTransactionalProducer(createMemoryTransactionClient(broker, endpoint, options), options)

@@ -1,5 +1,6 @@
 import type { Counts } from '@mesh/shared/core/books'
 import type { ReplayState } from '@mesh/shared/core/replay-api'
+import type { RunState, RunTrigger } from '@mesh/shared/core/runs'
 import type { VersionStatus } from '@mesh/shared/core/versions'
 
 /** What the page shows at one moment. JSON: `/api/snapshot`, and each event of `/events`. */
@@ -9,6 +10,7 @@ export type Snapshot = {
   readonly services: readonly ServiceHealth[]
   readonly streams: readonly StreamSnapshot[]
   readonly replays: readonly ReplaySnapshot[]
+  readonly jobs: readonly JobSnapshot[]
   /** What could not be read, one sentence each; the rest of the snapshot stands. */
   readonly problems: readonly string[]
 }
@@ -46,7 +48,10 @@ export type VersionSnapshot = {
   /** First 12 digits of the code's hash. */
   readonly code: string
   readonly refined: TopicSnapshot
+  /** Fates of lane main, outputs of all lanes. */
   readonly enricher: EdgeSnapshot
+  /** Parked records that have no fate yet; null before anything is announced. */
+  readonly waiting: number | null
   readonly silver: EdgeSnapshot
   readonly landing: EdgeSnapshot
   /** The replay that fills a candidate. */
@@ -79,4 +84,32 @@ export type ReplaySnapshot = {
   readonly candidateLag: number | null
   readonly error: string | null
   readonly updatedAt: string
+}
+
+/** A job as its runs on `mesh.runs` show it. */
+export type JobSnapshot = {
+  readonly job: string
+  readonly engine: string
+  /** Runs that have not ended: waiting, under way, or to be tried again. */
+  readonly open: readonly RunSnapshot[]
+  readonly last: RunSnapshot | null
+  readonly succeeded: number
+  /** Ids of dead runs: their input is in no later run. */
+  readonly dead: readonly string[]
+}
+
+export type RunSnapshot = {
+  readonly id: string
+  readonly state: RunState
+  readonly trigger: RunTrigger
+  readonly full: boolean
+  readonly attempt: number
+  /** Offsets of the run's input, and per stream up to where: `flights v1 +20 to 5020`. */
+  readonly offsets: number
+  readonly input: string
+  /** Commit of the newest input to success, ms. */
+  readonly freshnessMs: number | null
+  readonly tookMs: number | null
+  readonly error: string | null
+  readonly at: string
 }

@@ -1,6 +1,7 @@
 import { addCounts, type CommitEvent, type Counts, commitKey, ZERO_COUNTS } from '@mesh/shared/core/books'
-import { MAIN_LANE } from '@mesh/shared/core/coordinate'
+import { MAIN_LANE, PARKED_LANE } from '@mesh/shared/core/coordinate'
 import type { ReplayJob } from '@mesh/shared/core/replay-api'
+import type { RunsRecord } from '@mesh/shared/core/runs'
 import {
   bronzeGroup,
   deadLetterTopic,
@@ -13,6 +14,7 @@ import {
 } from '@mesh/shared/core/topics'
 import { newestBundle, type StreamVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { activeVersions, type BrokerState, type GroupQuestion, groupKey } from './broker-questions.ts'
+import { jobSnapshots } from './job-snapshot.ts'
 import type {
   EdgeSnapshot,
   ReplaySnapshot,
@@ -29,6 +31,8 @@ export type SnapshotInputs = {
   /** Latest commit event per `commitKey`. */
   readonly commits: ReadonlyMap<string, CommitEvent>
   readonly replays: ReadonlyMap<string, ReplayJob>
+  /** `mesh.runs` by key. */
+  readonly runs: ReadonlyMap<string, RunsRecord>
   readonly broker: BrokerState
   readonly rates: ReadonlyMap<string, number>
   readonly services: readonly ServiceHealth[]
@@ -49,6 +53,7 @@ export function buildSnapshot(inputs: SnapshotInputs): Snapshot {
       .sort((a, b) => (a.createdAt > b.createdAt ? -1 : 1))
       .slice(0, MAX_REPLAYS)
       .map(replaySnapshot),
+    jobs: jobSnapshots(inputs.runs.values()),
     problems: [...inputs.problems, ...inputs.broker.problems],
   }
 }
@@ -72,12 +77,15 @@ function versionSnapshot(state: StreamVersions, version: StreamVersion, inputs: 
   const { stream } = state
   const number = version.version
   const topic = refinedTopic(stream, number)
+  const main = edge(state, 'refined', number, enricherLag(state, version, inputs), inputs)
+  const released = countsOf(state, { layer: 'refined', version: number, lane: PARKED_LANE }, inputs)
   return {
     version: number,
     status: version.status,
     code: newestBundle(version).codeHash.slice(0, 12),
     refined: topicSnapshot(topic, inputs),
-    enricher: edge(state, 'refined', number, enricherLag(state, version, inputs), inputs),
+    enricher: { ...main, counts: main.counts && addCounts(main.counts, { outputs: released.outputs }) },
+    waiting: main.counts && main.counts.parked - released.ok - released.drop - released.deadLetter,
     silver: edge(state, 'silver', number, lagOf({ group: silverGroup(stream, number), topic }, inputs), inputs),
     landing: edge(state, 'landing', number, lagOf({ group: landingGroup(stream, number), topic }, inputs), inputs),
     replayJob: version.replay?.job ?? null,
@@ -136,6 +144,19 @@ function edge(
     if (event.maxEventTime !== null) maxEventTime = Math.max(maxEventTime ?? event.maxEventTime, event.maxEventTime)
   }
   return { lag, counts, announcedAt, maxEventTime: timeText(maxEventTime) }
+}
+
+/** What a lane's partitions have announced, added up. */
+function countsOf(
+  { stream, partitions }: StreamVersions,
+  of: Pick<CommitEvent, 'layer' | 'version' | 'lane'>,
+  inputs: SnapshotInputs,
+): Counts {
+  let counts = ZERO_COUNTS
+  for (let partition = 0; partition < partitions; partition++) {
+    counts = addCounts(counts, inputs.commits.get(commitKey({ ...of, stream, partition }))?.counts ?? {})
+  }
+  return counts
 }
 
 /** Beyond what `Date` holds there is no text. */

@@ -97,13 +97,32 @@ function bookRows(snapshot) {
         key: `${s.stream}/${v.version}`,
         cells: [
           { text: `${s.stream} v${v.version}` }, v.version === s.live ? number(of(s.bronze.counts, 'ok')) : BLANK, number(of(fates, 'ok')), number(of(fates, 'duplicate')),
-          number(of(fates, 'drop')), number(of(fates, 'deadLetter')), number(outputs), number(of(silver, 'outputs')), number(of(landing, 'outputs')),
+          number(of(fates, 'drop')), number(of(fates, 'deadLetter')), number(v.waiting), number(outputs), number(of(silver, 'outputs')), number(of(landing, 'outputs')),
           number(sum([of(silver, 'redelivered'), of(landing, 'redelivered')])), number(sum([of(s.bronze.counts, 'hole'), of(silver, 'hole'), of(landing, 'hole')])),
           verdict,
         ],
       }
     }),
   )
+}
+
+function jobRows({ jobs }) {
+  const ms = (n) => (n === null || n === undefined ? '–' : n < 10_000 ? `${(n / 1000).toFixed(1)} s` : duration(n / 1000))
+  return jobs.map(({ job, engine, open, last, succeeded, dead }) => {
+    const [run] = open
+    const state = run === undefined ? { text: 'idle', class: 'good' }
+      : run.error !== null ? { text: `${run.state}: ${run.error}`, class: 'some' }
+      : { text: run.attempt > 1 ? `${run.state}, attempt ${run.attempt}` : run.state }
+    return {
+      key: job,
+      cells: [
+        { text: job }, { text: engine }, state,
+        { text: last === null ? '–' : `${last.state}${last.full ? ', full' : ''} (${last.trigger})`, class: last?.state === 'dead' ? 'bad' : '' },
+        { text: last?.input ?? '–' }, { text: ms(last?.tookMs), class: 'n' }, { text: ms(last?.freshnessMs), class: 'n' }, number(succeeded),
+        { text: dead.length === 0 ? '0' : `${dead.length}: mesh jobs retry ${dead[0]}`, class: dead.length > 0 ? 'n bad' : 'n' },
+      ],
+    }
+  })
 }
 
 // ── lists ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -185,7 +204,8 @@ function drawCommands({ streams }) {
     ['mesh status', 'processes, ports and health'],
     [`mesh verify ${stream}`, 'close the books over every layer'],
     [`mesh tail ${stream}`, 'refined records as they come, decoded'],
-    [`mesh sql "…"`, 'query the warehouse'],
+    [`mesh sql "…"`, 'query the warehouse, and gold.<table>'],
+    ['mesh jobs status', 'runs of jobs, their input and freshness'],
     [`mesh replay ${stream}`, 'rebuild from history as a candidate version'],
     ['mesh replay --cutover ID', 'make the candidate live'],
   ].map(([command, text], i) => ({ key: String(i), command, text }))
@@ -207,6 +227,7 @@ function draw(snapshot) {
   }
   fillTable('stream-table', streamRows(snapshot), 'No stream yet.')
   fillTable('book-table', bookRows(snapshot), 'No stream yet.')
+  fillTable('job-table', jobRows(snapshot), 'No run yet. A job is a file under jobs/: mesh jobs check')
   drawReplays(snapshot)
   drawServices(snapshot)
   drawCommands(snapshot)

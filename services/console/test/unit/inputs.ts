@@ -95,6 +95,7 @@ export function inputs(more: Partial<SnapshotInputs> = {}): SnapshotInputs {
     versions: new Map([['flights', streamState([version(1)])]]),
     commits: new Map(),
     replays: new Map(),
+    runs: new Map(),
     broker: { offsets: new Map(), committed: new Map(), problems: [] },
     rates: new Map(),
     services: [],

@@ -1,7 +1,8 @@
 import type { CommitEvent } from '@mesh/shared/core/books'
 import { textBytes } from '@mesh/shared/core/record'
 import type { ReplayJob } from '@mesh/shared/core/replay-api'
-import { COMMITS_TOPIC, REPLAYS_TOPIC, VERSIONS_TOPIC } from '@mesh/shared/core/topics'
+import type { RunsRecord } from '@mesh/shared/core/runs'
+import { COMMITS_TOPIC, REPLAYS_TOPIC, RUNS_TOPIC, VERSIONS_TOPIC } from '@mesh/shared/core/topics'
 import type { StreamVersions } from '@mesh/shared/core/versions'
 import { meshTopics } from '@mesh/shared/kafka/mesh-topics'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
@@ -43,6 +44,7 @@ async function startConsole(maxPages = 10) {
     versions: table<StreamVersions>(VERSIONS_TOPIC),
     commits: table<CommitEvent>(COMMITS_TOPIC),
     replays: table<ReplayJob>(REPLAYS_TOPIC),
+    runs: table<RunsRecord>(RUNS_TOPIC),
     probe: async () => {
       reads += 1
       return [{ name: 'enricher', url: 'http://e', state: 'ready', detail: null }]

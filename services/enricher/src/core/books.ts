@@ -1,14 +1,4 @@
-import {
-  addHash,
-  type CommitEvent,
-  type Counts,
-  formatHash,
-  type HashSum,
-  parseHash,
-  ZERO_COUNTS,
-} from '@mesh/shared/core/books'
-import { MAIN_LANE } from '@mesh/shared/core/coordinate'
-import { describeError, MeshError } from '@mesh/shared/core/errors'
+import { addHash, type Counts, type HashSum, ZERO_COUNTS } from '@mesh/shared/core/books'
 import type { Fate } from './decide.ts'
 
 /** Which sequence the books are about: one raw partition under one version. */
@@ -18,6 +8,31 @@ export type BookId = {
   readonly rawTopicId: string
   readonly partition: number
 }
+
+/** Books of lane `parked` and what is known of the state topic. Cumulative like main's, in the order of releases. */
+export type ParkedBooks = {
+  /** Next sequence number of the lane: a multiple of `SEQUENCE_BLOCK`. */
+  next: number
+  ok: number
+  outputs: number
+  drop: number
+  deadLetter: number
+  hash: HashSum
+  /** Next offset of the state partition: what lies there from here on is not covered by these books. */
+  stateNext: number
+  /** Nothing below it on the state partition is still parked. */
+  stateFrom: number
+  /** Raw offsets that are released and whose state record may still lie there. Bounded: `MAX_SETTLED`. */
+  settled: number[]
+}
+
+/**
+ * The outputs of one release step take the last numbers of a block, so every block ends at the same number: of two writers that
+ * took the same block, readers take the first one whole and nothing of the other.
+ */
+export const SEQUENCE_BLOCK = 1_000_000
+/** Releases per commit: their offsets must fit the metadata beside the books. */
+export const MAX_SETTLED = 150
 
 /** What the last step added; the books themselves are cumulative. */
 export type Step = { firstOffset: number; bytes: number; minEventTime: number | null; maxEventTime: number | null }
@@ -35,8 +50,13 @@ export type Books = {
   rawTime: number | null
   counts: { -readonly [K in keyof Counts]: number }
   hash: HashSum
+  parked: ParkedBooks
   codeHash: string
   contractHash: string
+  /** Number of the commit: no two are alike. */
+  commits: number
+  /** True when the last commit lay in a transaction: nothing beyond it is visible, so nothing is to be read back. */
+  transactional: boolean
   step: Step
 }
 
@@ -48,11 +68,54 @@ export function openBooks(sourceNext: number, refinedNext: number): Books {
     rawTime: null,
     counts: { ...ZERO_COUNTS },
     hash: 0n,
+    parked: { ...NO_PARKED, settled: [] },
     codeHash: '',
     contractHash: '',
+    commits: 0,
+    transactional: false,
     step,
   }
 }
+
+export const NO_PARKED: ParkedBooks = {
+  next: 0,
+  ok: 0,
+  outputs: 0,
+  drop: 0,
+  deadLetter: 0,
+  hash: 0n,
+  stateNext: 0,
+  stateFrom: 0,
+  settled: [],
+}
+
+/** Records that are parked and not released. */
+export function stillParked({ counts, parked }: Books): number {
+  return counts.parked - parked.ok - parked.drop - parked.deadLetter
+}
+
+/** Books what became of a parked record. */
+export function bookRelease({ parked }: Books, offset: number, fate: Release): void {
+  parked.settled.push(offset)
+  switch (fate.kind) {
+    case 'ok':
+      parked.ok++
+      parked.outputs += fate.outputs
+      parked.hash = addHash(parked.hash, fate.hash)
+      return
+    case 'drop':
+      parked.drop++
+      return
+    case 'deadLetter':
+      parked.deadLetter++
+      return
+  }
+}
+
+export type Release =
+  | { readonly kind: 'ok'; readonly outputs: number; readonly hash: HashSum }
+  | { readonly kind: 'drop' }
+  | { readonly kind: 'deadLetter' }
 
 /** Books one record's fate. */
 export function bookFate(books: Books, fate: Fate): void {
@@ -77,6 +140,9 @@ export function bookFate(books: Books, fate: Fate): void {
     case 'deadLetter':
       counts.deadLetter++
       return
+    case 'parked':
+      counts.parked++
+      return
   }
 }
 
@@ -88,56 +154,4 @@ export function bookEventTime({ step }: Books, eventTimeMs: number): void {
 /** Begins the next step where this one ended. */
 export function closeStep(books: Books): void {
   books.step = { firstOffset: books.sourceNext, bytes: 0, minEventTime: null, maxEventTime: null }
-}
-
-/** The metadata of a group offset: about 500 bytes of the 4,096 that the broker takes. */
-export function booksMetadata(books: Books): string {
-  const { sourceNext, refinedNext, rawTime, counts, codeHash, contractHash, step } = books
-  return JSON.stringify({
-    v: 1,
-    refinedNext,
-    counts,
-    hash: formatHash(books.hash),
-    codeHash,
-    contractHash,
-    sourceNext,
-    rawTime,
-    step,
-  })
-}
-
-/** @throws MeshError MESH_REFINE_BOOKS_LOST when the metadata is not the enricher's: without it the books cannot go on. */
-export function readBooks(metadata: string, place: string): Books {
-  try {
-    const stored = JSON.parse(metadata) as Omit<Books, 'hash'> & { v: number; hash: string }
-    if (stored.v !== 1 || !Number.isSafeInteger(stored.refinedNext) || !Number.isSafeInteger(stored.sourceNext)) {
-      throw new Error('no refinedNext or sourceNext')
-    }
-    const { v: _, ...books } = stored
-    return { ...books, counts: { ...ZERO_COUNTS, ...books.counts }, hash: parseHash(stored.hash) }
-  } catch (error) {
-    throw new MeshError('MESH_REFINE_BOOKS_LOST', `the committed offset carries no books: ${describeError(error)}`, {
-      place,
-    })
-  }
-}
-
-/** The commit event that publishes the books. Raw offsets; the step's range tiles with its neighbours'. */
-export function refinedCommitEvent(id: BookId, books: Books, at: string): CommitEvent {
-  return {
-    layer: 'refined',
-    stream: id.stream,
-    version: id.version,
-    lane: MAIN_LANE,
-    topicId: id.rawTopicId,
-    partition: id.partition,
-    ...books.step,
-    nextOffset: books.sourceNext,
-    counts: { ...books.counts },
-    objects: [],
-    hash: formatHash(books.hash),
-    codeHash: books.codeHash,
-    contractHash: books.contractHash,
-    at,
-  }
 }

@@ -29,7 +29,11 @@ const CONNECT_STAGE: Readonly<Record<Stage, string>> = {
  * The dead letter of a raw record: its bytes and headers untouched, then Connect's error headers (UTF-8 text, as its own reporter
  * writes them) and ours. `mesh-src` holds the coordinate, which a topic's name is not.
  */
-export function deadLetterRecord({ at, record }: Source, problem: Problem, from: DeadLetterFrom): RecordToSend {
+export function deadLetterRecord(
+  { at, record }: Source,
+  problem: Problem,
+  { attempt = 1, ...from }: DeadLetterFrom & { readonly attempt?: number },
+): RecordToSend {
   const errors: [string, string][] = [
     ['topic', from.topic],
     ['partition', String(at.partition)],
@@ -50,7 +54,7 @@ export function deadLetterRecord({ at, record }: Source, problem: Problem, from:
       ...ownHeaders(record.headers),
       ...errors.map(([name, value]) => header(`__connect.errors.${name}`, value)),
       header(HEADER.errorCode, clip(problem.code, MAX_NAME_BYTES)),
-      header(HEADER.attempt, '1'),
+      header(HEADER.attempt, String(attempt)),
       header(HEADER.version, String(from.version)),
       header(HEADER.src, formatMeshSrc({ ...at, lane: MAIN_LANE, index: 0 })),
     ],

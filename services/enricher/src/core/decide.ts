@@ -1,15 +1,16 @@
 import type { Outcome, Output, Refine, RefineRecord } from '@mesh/client/refine'
 import type { HashSum } from '@mesh/shared/core/books'
 import type { Contract } from '@mesh/shared/core/contract'
+import { isMeshError } from '@mesh/shared/core/errors'
 import { formatInstant } from '@mesh/shared/core/instant'
 import { bytesText, type RecordHeader, type RecordToSend } from '@mesh/shared/core/record'
+import { SubjectKeysMissing } from '@mesh/shared/privacy/protect'
 import type { Arrival, Source } from './arrival.ts'
 import { changeOutcome } from './change-outcome.ts'
-import { totalBytes } from './emit-plan.ts'
 import type { Published } from './fates.ts'
 import type { Joined } from './joins.ts'
 import { type Problem, problem, problemOf, refusal } from './problem.ts'
-import { type OutputValue, refinedRecords } from './refined-record.ts'
+import { type OutputValue, refinedRecords, totalBytes } from './refined-record.ts'
 
 /** The code of one bundle, ready to run. */
 export type RefineCode = {
@@ -20,8 +21,10 @@ export type RefineCode = {
   readonly contract: Contract
   /** Null: the event itself must match refined.avsc. */
   readonly refine: Refine | null
-  /** Confluent-framed Avro of a record. Throws when it does not match the schema. */
+  /** Confluent-framed Avro of a record, its private fields protected. Throws when it does not match the schema; SubjectKeysMissing. */
   readonly encode: (record: unknown) => Uint8Array
+  /** Fetches what `encode` found missing; absent where nothing is protected. */
+  readonly fetchSubjects?: (subjects: readonly string[]) => Promise<void>
 }
 
 /** What becomes of a raw record. Every record has exactly one. */
@@ -33,6 +36,8 @@ export type Fate =
   | { readonly kind: 'duplicate' }
   | { readonly kind: 'drop' }
   | { readonly kind: 'deadLetter'; readonly problem: Problem }
+  /** It waits, or follows one that waits; its outputs come in lane `parked`. */
+  | { readonly kind: 'parked' }
 
 export type Decidable = {
   readonly source: Source
@@ -53,8 +58,13 @@ export function settledFate({ published, arrival, duplicate }: Decidable): Fate 
   return duplicate ? { kind: 'duplicate' } : null
 }
 
-/** The fate by joins and user code. Never throws for what an event or refine.ts does. */
-export function refinedFate(input: Decidable, joined: Joined): Fate {
+export type RefinedFate = Exclude<Fate, { kind: 'published' | 'duplicate' | 'parked' }>
+
+/**
+ * The fate by joins and user code. Never throws for what an event or refine.ts does. `joined` waits for nothing.
+ * @throws SubjectKeysMissing: fetch and ask again
+ */
+export function refinedFate(input: Decidable, joined: Joined): RefinedFate {
   const fate = emittable(input, joined)
   if (fate.kind !== 'ok' || fate.records.length === 0) return fate
   if (input.passed) {
@@ -73,7 +83,18 @@ export function refinedFate(input: Decidable, joined: Joined): Fate {
   )
 }
 
-function emittable({ source, arrival, code }: Decidable, joined: Joined): Fate {
+/** `refinedFate` with the keys of every subject that the outputs name: at once where they are known, else once they are fetched. */
+export function protectedFate(input: Decidable, joined: Joined): RefinedFate | Promise<RefinedFate> {
+  try {
+    return refinedFate(input, joined)
+  } catch (error) {
+    const fetchSubjects = input.code.fetchSubjects
+    if (!(error instanceof SubjectKeysMissing) || !fetchSubjects) throw error
+    return fetchSubjects(error.subjects).then(() => protectedFate(input, joined))
+  }
+}
+
+function emittable({ source, arrival, code }: Decidable, joined: Joined): RefinedFate {
   switch (arrival.kind) {
     case 'poison':
       return dead(arrival.problem)
@@ -107,7 +128,7 @@ type Live = Exclude<Arrival, { kind: 'poison' }>
 function okFate(
   values: readonly OutputValue[],
   from: { source: Source; arrival: Live; code: RefineCode; joined: Joined },
-): Fate {
+): RefinedFate {
   const { records, hash } = refinedRecords(values, {
     source: from.source,
     eventId: from.arrival.eventId,
@@ -129,7 +150,13 @@ function outcomeOf(
     return { kind: 'ok', outputs: [{ record: arrival.event as Record<string, unknown> }] }
   }
   try {
-    const outcome: unknown = code.refine(arrival.event, { record: refineRecord(source, arrival), joins: joined.rows })
+    const outcome: unknown = code.refine(arrival.event, {
+      joins: joined.rows,
+      // Most code never asks: what it costs to make is then saved for every event.
+      get record() {
+        return refineRecord(source, arrival)
+      },
+    })
     if (typeof outcome !== 'object' || outcome === null || outcome instanceof Promise) return invalid(outcome)
     return outcome as Outcome<Record<string, unknown>>
   } catch (error) {
@@ -148,8 +175,10 @@ function encodeOutputs(outputs: readonly Output<Record<string, unknown>>[], code
     try {
       values.push({ subKey, value: code.encode(output.record) })
     } catch (error) {
-      // Encoding touches nothing but the record, so whatever it throws is the record's fault.
-      return problemOf('encode', 'MESH_REFINE_INVALID', error)
+      if (error instanceof SubjectKeysMissing) throw error
+      // Encoding touches nothing but the record, so whatever else it throws is the record's fault.
+      const ownCode = isMeshError(error) && error.code === 'MESH_PRIVACY_SUBJECT'
+      return problemOf('encode', ownCode ? error.code : 'MESH_REFINE_INVALID', error)
     }
   }
   return values
@@ -186,4 +215,4 @@ function refineRecord({ at, record }: Source, arrival: Live): RefineRecord {
   }
 }
 
-const dead = (problem: Problem): Fate => ({ kind: 'deadLetter', problem })
+const dead = (problem: Problem): RefinedFate => ({ kind: 'deadLetter', problem })

@@ -1,6 +1,6 @@
-import { addHash, type HashSum, refinedHash } from '@mesh/shared/core/books'
-import { formatMeshSrc, MAIN_LANE } from '@mesh/shared/core/coordinate'
-import { header, type RecordHeader, type RecordToSend, textBytes } from '@mesh/shared/core/record'
+import { addHash, type HashSum, refinedHash, refinedHashOf } from '@mesh/shared/core/books'
+import { formatMeshSrc, formatOrigin, MAIN_LANE, PARKED_LANE } from '@mesh/shared/core/coordinate'
+import { header, type RecordHeader, type RecordToSend, recordBytes, textBytes } from '@mesh/shared/core/record'
 import { HEADER } from '@mesh/shared/core/topics'
 import type { Source } from './arrival.ts'
 
@@ -36,17 +36,42 @@ export function refinedRecords(
     const { subKey, value } = values[index]!
     const src = { lane: MAIN_LANE, topicId: at.topicId, partition: at.partition, offset: at.offset, index }
     const key = subKey === null ? record.key : subKeyBytes(record.key, subKey)
-    hash = addHash(hash, refinedHash(src, key, value === null ? null : value.subarray(FRAME_BYTES)))
+    // ASCII, and latin1 is the cheaper encoder.
+    const srcBytes = Buffer.from(formatMeshSrc(src), 'latin1')
+    hash = addHash(hash, refinedHashOf(srcBytes, key, payloadOf(value)))
     records.push({
       partition: at.partition,
       key,
       value,
-      // ASCII, and latin1 is the cheaper encoder.
-      headers: [...shared, { name: HEADER.src, value: Buffer.from(formatMeshSrc(src), 'latin1') }],
+      headers: [...shared, { name: HEADER.src, value: srcBytes }],
       timestamp: record.timestamp,
     })
   }
   return { records, hash }
+}
+
+/**
+ * The outputs of a released record in lane `parked`, from what they would be in main. Each has a sequence number of its own, from
+ * `first` on; which output of which raw record it is says `mesh-origin`.
+ */
+export function releasedRecords(
+  records: readonly RecordToSend[],
+  { at, first }: { at: Source['at']; first: number },
+): { records: RecordToSend[]; hash: HashSum } {
+  let hash: HashSum = 0n
+  const released = records.map((record, index): RecordToSend => {
+    const src = { lane: PARKED_LANE, topicId: at.topicId, partition: at.partition, offset: first + index, index: 0 }
+    hash = addHash(hash, refinedHash(src, record.key, payloadOf(record.value)))
+    return {
+      ...record,
+      headers: [
+        ...record.headers.filter(({ name }) => name !== HEADER.src),
+        header(HEADER.src, formatMeshSrc(src)),
+        header(HEADER.origin, formatOrigin({ ...at, index })),
+      ],
+    }
+  })
+  return { records: released, hash }
 }
 
 /** The headers a raw record came with: `mesh-*` is the mesh's own, and what arrives under it is a forgery or a replay's. */
@@ -61,4 +86,10 @@ export function payloadOf(value: Uint8Array | null): Uint8Array | null {
 
 function subKeyBytes(key: Uint8Array | null, subKey: string): Uint8Array {
   return Buffer.concat([key ?? Buffer.alloc(0), textBytes(`/${subKey}`)])
+}
+
+export function totalBytes(records: readonly RecordToSend[]): number {
+  let bytes = 0
+  for (const record of records) bytes += recordBytes(record)
+  return bytes
 }

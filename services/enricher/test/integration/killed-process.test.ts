@@ -5,13 +5,19 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { formatHash } from '@mesh/shared/core/books'
+import { addHash, formatHash } from '@mesh/shared/core/books'
 import { parseMeshSrc } from '@mesh/shared/core/coordinate'
 import { bytesText, type KafkaRecord, textBytes } from '@mesh/shared/core/record'
 import { enricherGroup, rawTopic, refinedTopic, VERSIONS_TOPIC } from '@mesh/shared/core/topics'
 import type { BundleBinding, StreamVersions } from '@mesh/shared/core/versions'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
-import { deadLetterTopicSpec, meshTopics, rawTopicSpec, refinedTopicSpec } from '@mesh/shared/kafka/mesh-topics'
+import {
+  deadLetterTopicSpec,
+  meshTopics,
+  rawTopicSpec,
+  refinedTopicSpec,
+  stateTopicSpec,
+} from '@mesh/shared/kafka/mesh-topics'
 import type { KafkaPort, Producer } from '@mesh/shared/kafka/port'
 import { createFolderObjectStore } from '@mesh/shared/lake/folder-object-store'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
@@ -19,20 +25,24 @@ import { freezeBundle, putBundle } from '@mesh/shared/schema/bundle'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { loadStreamFolder } from '@mesh/shared/schema/stream-folder'
 import { afterAll, beforeAll, expect, inject, onTestFailed, onTestFinished, test } from 'vitest'
-import { createCodeLoader } from '../../src/adapters/code-loader.ts'
-import { readBooks } from '../../src/core/books.ts'
+import { createCodeLoader, type PrivacyDeps } from '../../src/adapters/code-loader.ts'
+import { stillParked } from '../../src/core/books.ts'
+import { readBooks } from '../../src/core/books-metadata.ts'
 import type { JoinedRow } from '../../src/core/joins.ts'
 import { recompute } from '../oracle.ts'
 import { ordersLog, srcOf } from '../orders.ts'
+import { byOrigin, outputsOf, readOutputs } from '../reader.ts'
 import { type Log, recordOf } from '../world.ts'
 
-const SETTLE = { timeout: 60_000, interval: 50 }
+const SETTLE = { timeout: 120_000, interval: 100 }
 const PARTITIONS = 2
 /** Lives that end by SIGKILL. After each the group waits for the dead member's session to run out. */
 const LIVES = 2
 const PER_LIFE = 300
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.ts')
-const suffix = randomUUID().slice(0, 8)
+type Guarantee = 'at-least-once' | 'exactly-once'
+/** Longer than the test: the row comes. */
+const WAITS = { waitMs: 600_000, giveUp: 'dead-letter' } as const
 
 let kafka: KafkaPort
 let producer: Producer
@@ -52,11 +62,22 @@ const codec = createAvroCodec(registry)
 const lake = () => createFolderObjectStore(join(dir, 'lake'))
 
 /** Applies a stream of `test/streams` under a name of its own: the broker is shared with other tests. */
-async function apply(folderName: string): Promise<StreamVersions> {
+const NO_SECRETS: PrivacyDeps = {
+  readSecret: () => Promise.reject(new Error('no stream here has a secret')),
+  holdMs: 1000,
+  maxSubjects: 1,
+  onErased: () => {},
+}
+
+async function apply(folderName: string, suffix: string, guarantee: Guarantee): Promise<StreamVersions> {
   const folder = await loadStreamFolder(join(import.meta.dirname, '..', 'streams', folderName))
-  const joins = folder.contract.refine.joins.map((rule) => ({ ...rule, stream: `${rule.stream}-${suffix}` }))
+  const joins = folder.contract.refine.joins.map((rule) => ({
+    ...rule,
+    stream: `${rule.stream}-${suffix}`,
+    onMissing: WAITS,
+  }))
   const stream = `${folderName}-${suffix}`
-  const contract = { ...folder.contract, name: stream, refine: { ...folder.contract.refine, joins } }
+  const contract = { ...folder.contract, name: stream, refine: { ...folder.contract.refine, joins, guarantee } }
   const bundle = await freezeBundle({ ...folder, contract })
   await putBundle(lake(), bundle)
   const schemaId = await registry.register(`${refinedTopic(stream, 1)}-value`, bundle.refinedAvsc)
@@ -64,6 +85,7 @@ async function apply(folderName: string): Promise<StreamVersions> {
     rawTopicSpec(contract),
     refinedTopicSpec(contract, 1, false),
     deadLetterTopicSpec(contract),
+    stateTopicSpec(contract, 1),
   ])
   const { hash, codeHash, contractHash } = bundle
   const binding: BundleBinding = { hash, codeHash, contractHash, schemaId, from: [] }
@@ -99,6 +121,12 @@ async function lag(stream: string): Promise<number> {
   return offsets.reduce((sum, o) => sum + o.highWatermark - (committed.get(o.partition)?.offset ?? 0), 0)
 }
 
+/** Parked records without a fate, by the books. */
+async function waiting(stream: string): Promise<number> {
+  const committed = await kafka.admin.committed(enricherGroup(stream, 1), rawTopic(stream))
+  return [...committed.values()].reduce((sum, { metadata }) => sum + stillParked(readBooks(metadata, stream)), 0)
+}
+
 const written = async (topic: string): Promise<number> =>
   (await kafka.admin.offsets(topic)).reduce((sum, o) => sum + o.highWatermark, 0)
 
@@ -114,8 +142,11 @@ function startProcess(): Process {
       MESH_LAKE_URL: pathToFileURL(join(dir, 'lake')).href,
       MESH_STATE_DIR: join(dir, 'state'),
       MESH_HTTP_PORT: '0',
+      MESH_LOG_LEVEL: 'debug',
       MESH_ENRICHER_COMMIT_INTERVAL: '200ms',
+      MESH_ENRICHER_TRANSACTION_INTERVAL: '100ms',
       MESH_ENRICHER_MAX_CHUNK_BYTES: '4000',
+      MESH_ENRICHER_DEDUPE_SEGMENT_IDS: '32',
     },
   })
   let output = ''
@@ -135,64 +166,83 @@ async function customerRows(stream: string): Promise<Map<string, JoinedRow>> {
   return rows
 }
 
-test('killed in the middle of its work, again and again, the enricher loses nothing and writes nothing twice', async () => {
-  await kafka.admin.ensureTopics(meshTopics())
-  const customers = await apply('customers')
-  const orders = await apply('orders')
-  await announce(customers.stream, customers)
-  await producer.send(
-    rawTopic(customers.stream),
-    ['c0', 'c1', 'c2'].map((id) =>
-      recordOf({ key: id, id, value: { id, name: `name of ${id}` }, timestamp: Date.now() }, 0),
-    ),
-  )
-  const first = startProcess()
-  await expect.poll(() => lag(customers.stream), SETTLE).toBe(0)
-  // Orders begin once the table is complete, so that their fates can be recomputed.
-  await announce(orders.stream, orders)
+test.each(['at-least-once', 'exactly-once'] as const)(
+  'killed in the middle of its work, again and again, the enricher loses nothing and writes nothing twice, %s',
+  async (guarantee) => {
+    const suffix = randomUUID().slice(0, 8)
+    await kafka.admin.ensureTopics(meshTopics())
+    const customers = await apply('customers', suffix, guarantee)
+    const orders = await apply('orders', suffix, guarantee)
+    await announce(customers.stream, customers)
+    await producer.send(
+      rawTopic(customers.stream),
+      ['c0', 'c1', 'c2'].map((id) =>
+        recordOf({ key: id, id, value: { id, name: `name of ${id}` }, timestamp: Date.now() }, 0),
+      ),
+    )
+    const first = startProcess()
+    await expect.poll(() => lag(customers.stream), SETTLE).toBe(0)
+    // The orders of a fourth customer wait for its row, which comes when all else is decided.
+    await announce(orders.stream, orders)
 
-  // The orders of test logs are of last January; a real broker's retention would take them.
-  const shift = Date.now() - 4 * 86_400_000 - Date.UTC(2026, 0, 1)
-  let running = first
-  for (let life = 1; life <= LIVES; life++) {
-    const before = await written(refinedTopic(orders.stream, 1))
-    for (let partition = 0; partition < PARTITIONS; partition++) {
-      const posted = ordersLog(life, PER_LIFE, partition).map((p) => ({ ...p, timestamp: p.timestamp! + shift }))
-      await producer.send(
-        rawTopic(orders.stream),
-        posted.map((p, i) => recordOf(p, i)),
-      )
+    // The orders of test logs are of last January; a real broker's retention would take them.
+    const shift = Date.now() - 4 * 86_400_000 - Date.UTC(2026, 0, 1)
+    let running = first
+    for (let life = 1; life <= LIVES; life++) {
+      const before = await written(refinedTopic(orders.stream, 1))
+      for (let partition = 0; partition < PARTITIONS; partition++) {
+        const posted = ordersLog(life, PER_LIFE, partition).map((p) => ({ ...p, timestamp: p.timestamp! + shift }))
+        await producer.send(
+          rawTopic(orders.stream),
+          posted.map((p, i) => recordOf(p, i)),
+        )
+      }
+      await expect.poll(() => written(refinedTopic(orders.stream, 1)), SETTLE).toBeGreaterThan(before)
+      running.child.kill('SIGKILL')
+      await once(running.child, 'exit')
+      running = startProcess()
     }
-    await expect.poll(() => written(refinedTopic(orders.stream, 1)), SETTLE).toBeGreaterThan(before)
-    running.child.kill('SIGKILL')
-    await once(running.child, 'exit')
-    running = startProcess()
-  }
-  await expect.poll(() => lag(orders.stream), SETTLE).toBe(0)
-  running.child.kill('SIGTERM')
-  const [exitCode] = (await once(running.child, 'exit')) as [number]
-  await announce(orders.stream, null)
-  await announce(customers.stream, null)
-  expect([exitCode, running.output()]).toEqual([0, expect.stringContaining('started')])
+    await expect.poll(() => lag(orders.stream), SETTLE).toBe(0)
+    expect(await waiting(orders.stream)).toBeGreaterThan(100)
+    const late = recordOf({ key: 'c3', id: 'c3', value: { id: 'c3', name: 'late' }, timestamp: Date.now() }, 0)
+    await producer.send(rawTopic(customers.stream), [late])
+    await expect.poll(() => waiting(orders.stream), SETTLE).toBe(0)
+    running.child.kill('SIGTERM')
+    const [exitCode] = (await once(running.child, 'exit')) as [number]
+    await announce(orders.stream, null)
+    await announce(customers.stream, null)
+    expect([exitCode, running.output()]).toEqual([0, expect.stringContaining('started')])
 
-  const rows = await customerRows(customers.stream)
-  const loader = createCodeLoader({ store: lake(), codec, cacheDir: join(dir, 'oracle') })
-  const code = await loader.load(orders.versions[0]!.bundles[0]!)
-  const [raw, refined] = [await read(rawTopic(orders.stream)), await read(refinedTopic(orders.stream, 1))]
-  const dead = await read(`dead-letter.${orders.stream}.v1`)
-  const committed = await kafka.admin.committed(enricherGroup(orders.stream, 1), rawTopic(orders.stream))
-  for (let partition = 0; partition < PARTITIONS; partition++) {
-    const own = (log: Log): Log => log.filter((entry) => entry.partition === partition)
-    const at = { topicId: orders.rawTopicId, partition }
-    const expected = recompute(own(raw), at, { code, findRow: (_stream, key) => rows.get(key) ?? null })
-    const books = readBooks(committed.get(partition)!.metadata, 'test')
-    expect(own(raw)).toHaveLength(LIVES * PER_LIFE)
-    expect(books.counts).toEqual(expected.counts)
-    expect(formatHash(books.hash)).toBe(expected.hash)
-    const emitted = expected.fates.flatMap((fate) => (fate.kind === 'ok' ? fate.records.map(srcOf) : []))
-    expect(own(refined).map(({ record }) => srcOf(record))).toEqual(emitted)
-    const refused = expected.fates.flatMap((fate, offset) => (fate.kind === 'deadLetter' ? [offset] : []))
-    expect([...new Set(own(dead).map(({ record }) => parseMeshSrc(srcOf(record)).offset))]).toEqual(refused)
-  }
-  expect(refined.some(({ record }) => srcOf(record) !== '')).toBe(true)
-}, 240_000)
+    const rows = await customerRows(customers.stream)
+    const loader = createCodeLoader({ store: lake(), codec, cacheDir: join(dir, 'oracle'), privacy: NO_SECRETS })
+    const code = await loader.load(orders.versions[0]!.bundles[0]!)
+    const [raw, refined] = [await read(rawTopic(orders.stream)), await read(refinedTopic(orders.stream, 1))]
+    const dead = await read(`dead-letter.${orders.stream}.v1`)
+    const committed = await kafka.admin.committed(enricherGroup(orders.stream, 1), rawTopic(orders.stream))
+    for (let partition = 0; partition < PARTITIONS; partition++) {
+      const own = (log: Log): Log => log.filter((entry) => entry.partition === partition)
+      const at = { topicId: orders.rawTopicId, partition }
+      const expected = recompute(own(raw), at, { code, findRow: (_stream, key) => rows.get(key) ?? null })
+      const books = readBooks(committed.get(partition)!.metadata, 'test')
+      expect(own(raw)).toHaveLength(LIVES * PER_LIFE)
+      const { counts, parked } = books
+      expect({ ...counts, ok: counts.ok + parked.ok, outputs: counts.outputs + parked.outputs }).toMatchObject({
+        outputs: expected.counts.outputs,
+        duplicate: expected.counts.duplicate,
+      })
+      expect(counts.drop + parked.drop).toBe(expected.counts.drop)
+      expect(counts.deadLetter + parked.deadLetter).toBe(expected.counts.deadLetter)
+      const read = readOutputs(own(refined).map(({ record }) => record))
+      expect(formatHash(addHash(books.hash, parked.hash))).toBe(formatHash(read.hash))
+      const found = read.outputs.map(({ origin, value }) => [origin, value]).sort(byOrigin)
+      expect(found).toEqual(outputsOf(expected.fates))
+      if (guarantee === 'exactly-once') expect(read.redelivered).toBe(0)
+      const refused = expected.fates.flatMap((fate, offset) => (fate.kind === 'deadLetter' ? [offset] : []))
+      const letters = own(dead).map(({ record }) => parseMeshSrc(srcOf(record)).offset)
+      const distinct = guarantee === 'exactly-once' ? letters : [...new Set(letters)]
+      expect(distinct.sort((a, b) => a - b)).toEqual(refused)
+    }
+    expect(refined.some(({ record }) => srcOf(record).startsWith('parked;'))).toBe(true)
+  },
+  600_000,
+)

@@ -2,7 +2,7 @@ import { formatHash } from '@mesh/shared/core/books'
 import { parseMeshSrc } from '@mesh/shared/core/coordinate'
 import type { StreamVersions } from '@mesh/shared/core/versions'
 import { describe, expect, test } from 'vitest'
-import { readBooks } from '../../src/core/books.ts'
+import { readBooks } from '../../src/core/books-metadata.ts'
 import { mortalKafka } from '../crash.ts'
 import { orderBooks, ordersLog, srcOf } from '../orders.ts'
 import { caughtUp, runStream, runToEnd } from '../process.ts'
@@ -51,7 +51,7 @@ async function expectExact(world: World, state: StreamVersions, place: string): 
   expect(last, place).toMatchObject({ nextOffset: books.sourceNext, hash: expected.hash, counts: expected.counts })
 }
 
-describe('a process that is killed', { timeout: 60_000 }, () => {
+describe('a process that is killed', { timeout: 180_000 }, () => {
   test('at any point loses nothing, writes nothing twice, and its books stay those of the whole log', async () => {
     const places: string[] = []
     for (let at = 1; ; at++) {

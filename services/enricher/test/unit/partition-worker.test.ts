@@ -7,11 +7,16 @@ import { describe, expect, test } from 'vitest'
 import { openBooks } from '../../src/core/books.ts'
 import { createDedupeStore } from '../../src/core/dedupe.ts'
 import { createPublishedFates } from '../../src/core/fates.ts'
+import { NO_JOINS } from '../../src/core/joins.ts'
 import { createKeyedState, createMemoryKeyedStore } from '../../src/core/keyed-state.ts'
+import { createParkedIndex } from '../../src/core/parked.ts'
+import { createPublishedReleases } from '../../src/core/published-releases.ts'
 import { rawSources } from '../../src/core/replayed.ts'
 import { createPartitionWorker } from '../../src/partition-worker.ts'
+import { createAckedWriter } from '../../src/step-writer.ts'
+import type { WorkerContext } from '../../src/worker-context.ts'
 import { contractOf } from '../contract.ts'
-import { SILENT_TELEMETRY } from '../process.ts'
+import { SILENT_TELEMETRY, TEST_LIMITS, testParking } from '../process.ts'
 
 const ID = { stream: 'orders', version: 1, rawTopicId: 'raw-1', partition: 0 }
 const SEQUENCE = { lane: 'main', topicId: 'raw-1', partition: 0 }
@@ -42,6 +47,7 @@ function workerOf(
     keyed: createKeyedState(createMemoryKeyedStore()),
     fates: createPublishedFates(SEQUENCE, 0),
     fatesEnd: 0,
+    parked: { index: createParkedIndex(), releases: createPublishedReleases(0), records: new Map(), stale: [] },
     announced: null,
   }
   const code = {
@@ -52,17 +58,26 @@ function workerOf(
     refine,
     encode: (record: unknown) => textBytes(`\0\0\0\0\u0001${JSON.stringify(record)}`),
   }
-  return createPartitionWorker(state, {
-    topics: { raw: 'raw', refined: 'refined', deadLetter: 'dead' },
+  const topics = { raw: 'raw', refined: 'refined', deadLetter: 'dead', state: 'state' }
+  const context: WorkerContext = {
+    topics,
     group: 'g',
     codeAt: () => code,
-    findRow: () => null,
-    producer,
+    join: () => NO_JOINS,
+    prefetch: async () => {},
     publish: async (event) => void published.push(event),
-    limits: { maxChunkBytes, maxOutputBytes: 100_000 },
+    limits: { ...TEST_LIMITS, maxChunkBytes },
+    parking: { ...testParking(), read: async () => [] },
     wallClock: () => '',
+    epochMs: () => 0,
+    random: () => 0,
     telemetry: SILENT_TELEMETRY,
-  })
+  }
+  return createPartitionWorker(
+    state,
+    context,
+    createAckedWriter(producer, topics, { partition: 0, ends: { refined: 0, state: 0 } }),
+  )
 }
 
 function batchOf(count: number): RecordBatch {
@@ -134,7 +149,11 @@ describe('partition worker', () => {
     const published: CommitEvent[] = []
     const worker = workerOf(gatedProducer().producer, () => drop('x'), { published })
     await worker.run(rawSources(batchOf(3)), 3)
-    expect(JSON.parse(worker.checkpoint(3).metadata)).toMatchObject({ v: 1, sourceNext: 3, counts: { drop: 3 } })
+    expect(JSON.parse((await worker.checkpoint(3)).metadata)).toMatchObject({
+      v: 1,
+      sourceNext: 3,
+      counts: { drop: 3 },
+    })
     expect(published).toEqual([])
     await worker.announce()
     await worker.announce()

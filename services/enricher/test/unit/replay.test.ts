@@ -1,13 +1,12 @@
 import { formatHash } from '@mesh/shared/core/books'
 import { liveVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { describe, expect, test } from 'vitest'
-import { createCodeLoader } from '../../src/adapters/code-loader.ts'
-import { readBooks } from '../../src/core/books.ts'
+import { readBooks } from '../../src/core/books-metadata.ts'
 import type { RefineCode } from '../../src/core/decide.ts'
 import { mortalKafka } from '../crash.ts'
 import { type Recomputed, recompute } from '../oracle.ts'
 import { ordersLog, srcOf } from '../orders.ts'
-import { caughtUp, runStream, runToEnd } from '../process.ts'
+import { caughtUp, codesOf, runStream, runToEnd } from '../process.ts'
 import { candidateOf, emitReplay, withRestarts } from '../replay.ts'
 import { createWorld, type Log, type World } from '../world.ts'
 
@@ -32,7 +31,7 @@ async function history(): Promise<History> {
 }
 
 async function oracle({ world, state }: History, log: Log): Promise<Recomputed> {
-  const loader = createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir })
+  const loader = codesOf(world)
   const code: RefineCode = await loader.load(liveVersion(state).bundles[0]!)
   return recompute(log, { topicId: state.rawTopicId, partition: 0 }, { code })
 }
@@ -49,7 +48,7 @@ async function expectExact(past: History, log: Log, place: string): Promise<void
   ).toEqual(emitted)
 }
 
-describe('a candidate with a replayed history', { timeout: 60_000 }, () => {
+describe('a candidate with a replayed history', { timeout: 180_000 }, () => {
   test('decides the whole history once, from the replay topic and then from raw', async () => {
     const past = await history()
     await runToEnd(past.world, past.candidate, { version: 2 })

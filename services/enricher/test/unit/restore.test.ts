@@ -1,24 +1,35 @@
+import { join } from 'node:path'
 import { formatHash } from '@mesh/shared/core/books'
 import type { RecordBatch } from '@mesh/shared/core/record'
 import type { ReplayedHistory, StreamVersions } from '@mesh/shared/core/versions'
 import type { Producer } from '@mesh/shared/kafka/port'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createCodeLoader } from '../../src/adapters/code-loader.ts'
+import { openDedupeCache } from '../../src/adapters/dedupe-cache.ts'
 import type { Source } from '../../src/core/arrival.ts'
-import { readBooks } from '../../src/core/books.ts'
+import { readBooks } from '../../src/core/books-metadata.ts'
 import type { RefineCode } from '../../src/core/decide.ts'
+import { createDedupeStore, type DedupeStore } from '../../src/core/dedupe.ts'
+import { NO_JOINS } from '../../src/core/joins.ts'
+import { createMemoryBudget } from '../../src/core/memory-budget.ts'
 import { rawSources, replayedSources } from '../../src/core/replayed.ts'
 import { createPartitionWorker, type PartitionWorker } from '../../src/partition-worker.ts'
 import { restorePartition } from '../../src/restore.ts'
+import { createAckedWriter } from '../../src/step-writer.ts'
+import type { WorkerContext } from '../../src/worker-context.ts'
 import { recompute } from '../oracle.ts'
 import { orderBooks, ordersLog, srcOf } from '../orders.ts'
-import { SILENT_TELEMETRY } from '../process.ts'
+import { codesOf, SILENT_TELEMETRY, TEST_LIMITS, testParking } from '../process.ts'
 import { candidateOf, emitReplay, withRestarts } from '../replay.ts'
 import { seeded } from '../seeded.ts'
 import { createWorld, type Log, type Posted, type World } from '../world.ts'
 
 const RAW = 'raw.orders.v1'
-const TOPICS = { raw: RAW, refined: 'refined.orders.v1', deadLetter: 'dead-letter.orders.v1' }
+const TOPICS = {
+  raw: RAW,
+  refined: 'refined.orders.v1',
+  deadLetter: 'dead-letter.orders.v1',
+  state: 'mesh.state.orders.v1',
+}
 let world: World
 let state: StreamVersions
 let code: RefineCode
@@ -33,7 +44,7 @@ async function apply(windowMs = 3_600_000): Promise<void> {
     refine: { ...c.refine, joins: [], dedupeWindowMs: windowMs },
   })
   state = await world.apply('orders', { contract })
-  const loader = createCodeLoader({ store: world.store, codec: world.codec, cacheDir: world.cacheDir })
+  const loader = codesOf(world)
   code = await loader.load(state.versions[0]!.bundles[0]!)
 }
 
@@ -42,38 +53,69 @@ type Restoring = {
   replay?: ReplayedHistory
   replayedTo?: number
   producer?: Pick<Producer, 'send'>
+  openDedupe?: () => DedupeStore
 }
 
 async function restored(metadata: string | null, options: Restoring = {}): Promise<PartitionWorker> {
   const { changed = code, replay = null, replayedTo = null } = options
   const id = { stream: 'orders', version: 1, rawTopicId: state.rawTopicId, partition: 0 }
-  const retainMs = changed.contract.refine.dedupeWindowMs
-  const partition = await restorePartition(
-    { kafka: world.kafka, topics: TOPICS, codeAt: () => changed, retainMs, openKeyed: null, replay },
+  const scope = { id, retainMs: changed.contract.refine.dedupeWindowMs, identity: 'test' }
+  const openDedupe = options.openDedupe ?? (() => createDedupeStore(scope.retainMs))
+  const { state: partition, ends } = await restorePartition(
+    {
+      kafka: world.kafka,
+      topics: TOPICS,
+      codeAt: () => changed,
+      scope,
+      openDedupe,
+      openKeyed: null,
+      transactional: false,
+      replay,
+    },
     { id, metadata, start: 0, replayedTo },
   )
-  return createPartitionWorker(partition, {
+  const context: WorkerContext = {
     topics: TOPICS,
     group: 'g',
     codeAt: () => changed,
-    findRow: () => null,
-    producer: options.producer ?? (await world.kafka.producer()),
+    join: () => NO_JOINS,
+    prefetch: async () => {},
     publish: async () => {},
-    limits: { maxChunkBytes: 1500, maxOutputBytes: 100_000 },
+    limits: { ...TEST_LIMITS, maxChunkBytes: 1500 },
+    parking: { ...testParking(), read: async () => [] },
     wallClock: () => '',
+    epochMs: () => 0,
+    random: () => 0,
     telemetry: SILENT_TELEMETRY,
-  })
+  }
+  const producer = options.producer ?? (await world.kafka.producer())
+  return createPartitionWorker(partition, context, createAckedWriter(producer, TOPICS, { partition: 0, ends }))
 }
+
+const diskStore = (retainMs: number): DedupeStore =>
+  openDedupeCache({
+    dir: join(world.cacheDir, 'dedupe'),
+    identity: 'test',
+    retainMs,
+    segmentIds: 3,
+    budget: createMemoryBudget(1e9),
+  })
 
 /** Acks and writes nothing: what is found on the refined topic would settle fates and hide what the dedupe says. */
 function nowhere(): Pick<Producer, 'send'> {
-  let next = 0
-  return { send: async (_topic, records) => records.map(() => next++) }
+  const ends = new Map<string, number>()
+  return {
+    async send(topic, records) {
+      const first = ends.get(topic) ?? 0
+      ends.set(topic, first + records.length)
+      return records.map((_, i) => first + i)
+    },
+  }
 }
 
 /** The books' checkpoint as it was before anything was on the refined topic. */
-function unpublished(worker: PartitionWorker, nextOffset: number): string {
-  return JSON.stringify({ ...JSON.parse(worker.checkpoint(nextOffset).metadata), refinedNext: 0 })
+async function unpublished(worker: PartitionWorker, nextOffset: number): Promise<string> {
+  return JSON.stringify({ ...JSON.parse((await worker.checkpoint(nextOffset)).metadata), refinedNext: 0 })
 }
 
 /** Raw records [from, to) as one batch. */
@@ -103,16 +145,47 @@ describe('a restored partition', { timeout: 60_000 }, () => {
       const straight = await restored(null, { producer: nowhere() })
       const cuts: string[] = []
       for (let n = 0; n < log.length; n++) {
-        cuts.push(unpublished(straight, n))
+        cuts.push(await unpublished(straight, n))
         await run(straight, n, n + 1)
       }
       for (const [cut, metadata] of cuts.entries()) {
         const worker = await restored(metadata, { producer: nowhere() })
         await run(worker, cut, log.length)
-        const books = readBooks(worker.checkpoint(log.length).metadata, 'test')
+        const books = readBooks((await worker.checkpoint(log.length)).metadata, 'test')
         expect(books.counts, `seed ${seed}, cut ${cut}`).toEqual(expected.counts)
         expect(formatHash(books.hash)).toBe(expected.hash)
       }
+    }
+  })
+
+  test('a store on disk that is behind is caught up, and one that is ahead of the books is not believed', async () => {
+    for (let seed = 1; seed <= 2; seed++) {
+      await world.close()
+      world = await createWorld()
+      await apply(1 + seeded(seed).below(80))
+      const log = outOfOrder(seed)
+      await world.post(RAW, log)
+      const expected = await orderBooks(world, state)
+      const cuts: string[] = []
+      const straight = await restored(null, { producer: nowhere() })
+      for (let n = 0; n < log.length; n++) {
+        cuts.push(await unpublished(straight, n))
+        await run(straight, n, n + 1)
+      }
+      const forward = cuts.map((metadata, cut) => ({ metadata, cut }))
+      const positions: (number | null)[] = []
+      for (const { metadata, cut } of [...forward, ...forward.toReversed()]) {
+        const store = diskStore(code.contract.refine.dedupeWindowMs)
+        positions.push(store.position())
+        const worker = await restored(metadata, { producer: nowhere(), openDedupe: () => store })
+        // What a restore finds in the log may be kept; what is decided after it is not committed.
+        await run(worker, cut, log.length)
+        store.close()
+        const books = readBooks((await worker.checkpoint(log.length)).metadata, 'test')
+        expect(books.counts, `seed ${seed}, cut ${cut}`).toEqual(expected.counts)
+      }
+      expect(positions.filter((position, i) => i < cuts.length && (position ?? 0) > i)).toEqual([])
+      expect(positions.some((position) => (position ?? 0) > 10)).toBe(true)
     }
   })
 
@@ -154,7 +227,7 @@ describe('a restored partition', { timeout: 60_000 }, () => {
     await apply()
     await world.post(RAW, ordersLog(3, 40))
     const first = await restored(null)
-    const start = first.checkpoint(0).metadata
+    const start = (await first.checkpoint(0)).metadata
     await run(first, 0, 40)
     const written = await publishedSrcs()
     let metadata = start
@@ -162,7 +235,7 @@ describe('a restored partition', { timeout: 60_000 }, () => {
       const worker = await restored(metadata)
       const to = Math.min(40, from + 3)
       await run(worker, from, to)
-      metadata = worker.checkpoint(to).metadata
+      metadata = (await worker.checkpoint(to)).metadata
       expect(await publishedSrcs()).toEqual(written)
       // The books cover the refined topic exactly as far as they reach in raw.
       const { counts, refinedNext } = readBooks(metadata, 'test')
@@ -179,7 +252,7 @@ describe('a restored partition', { timeout: 60_000 }, () => {
     await apply()
     await world.post(RAW, ordersLog(5, 30))
     const first = await restored(null)
-    const start = first.checkpoint(0).metadata
+    const start = (await first.checkpoint(0)).metadata
     await run(first, 0, 20)
     const written = await publishedSrcs()
     const flipped: RefineCode = {
@@ -214,18 +287,19 @@ describe('a restored partition', { timeout: 60_000 }, () => {
     expect(Math.min(...emittedLater)).toBeGreaterThan(lastWritten)
   })
 
-  test('a zombie that writes the same outputs again is read as a redelivery', async () => {
+  test('a zombie that writes the same outputs again stops itself, and what it wrote is read as a redelivery', async () => {
     await apply()
     await world.post(RAW, ordersLog(8, 20))
     const first = await restored(null)
     const zombie = await restored(null)
-    const start = first.checkpoint(0).metadata
+    const start = (await first.checkpoint(0)).metadata
     await run(first, 0, 20)
-    await run(zombie, 0, 20)
+    await expect(run(zombie, 0, 20)).rejects.toMatchObject({ code: 'MESH_REFINE_FENCED' })
+    expect((await publishedSrcs()).length).toBeGreaterThan(new Set(await publishedSrcs()).size)
     const second = await restored(start)
     await run(second, 0, 20)
     const expected = await orderBooks(world, state)
-    const books = readBooks(second.checkpoint(20).metadata, 'test')
+    const books = readBooks((await second.checkpoint(20)).metadata, 'test')
     expect(books.counts).toEqual(expected.counts)
     expect(formatHash(books.hash)).toBe(expected.hash)
   })
@@ -235,7 +309,7 @@ describe('a restored partition', { timeout: 60_000 }, () => {
     await world.post(RAW, ordersLog(2, 20))
     const first = await restored(null)
     await run(first, 0, 20)
-    const { metadata } = first.checkpoint(20)
+    const { metadata } = await first.checkpoint(20)
     await world.kafka.admin.deleteTopics([TOPICS.refined])
     await world.kafka.admin.ensureTopics([{ name: TOPICS.refined, partitions: 1, config: {} }])
     await expect(restored(metadata)).rejects.toMatchObject({ code: 'MESH_KAFKA_TOPIC_RECREATED' })
@@ -277,12 +351,12 @@ async function expectSameAtEveryCut({ log, windowMs, changeover, emitted, trim }
   const cuts: { metadata: string; replayedTo: number | null }[] = []
   const straight = await restored(null, { replay, replayedTo: 0, producer: nowhere() })
   for (let n = 0; n < end; n++) {
-    cuts.push({ metadata: unpublished(straight, n), replayedTo: n })
+    cuts.push({ metadata: await unpublished(straight, n), replayedTo: n })
     await straight.run(history(n, n + 1))
   }
   await straight.run([], changeover)
   for (let n = changeover; n < log.length; n++) {
-    cuts.push({ metadata: unpublished(straight, n), replayedTo: null })
+    cuts.push({ metadata: await unpublished(straight, n), replayedTo: null })
     await run(straight, n, n + 1)
   }
   world.kafka.trim(RAW, 0, trim)
@@ -292,7 +366,7 @@ async function expectSameAtEveryCut({ log, windowMs, changeover, emitted, trim }
     if (replayedTo !== null) await worker.run(history(replayedTo, end))
     await worker.run([], changeover)
     await worker.run(rawSources(from(rest, worker.sourceNext())), log.length)
-    const books = readBooks(worker.checkpoint(log.length).metadata, 'test')
+    const books = readBooks((await worker.checkpoint(log.length)).metadata, 'test')
     expect(books.counts, `cut ${cut}`).toEqual({ ...expected.counts, redelivered: end - changeover })
     expect(formatHash(books.hash)).toBe(expected.hash)
   }

@@ -23,6 +23,7 @@ export function chainCommitEvent({ key, bytes, footer }: ChainLink, hashes: Code
     minEventTime: footer.minEventTime,
     maxEventTime: footer.maxEventTime,
     hash: footer.hash,
+    ...(footer.layer === 'silver' ? { highest: footer.highest } : {}),
     codeHash: hashes.codeHash,
     contractHash: hashes.contractHash,
     at,

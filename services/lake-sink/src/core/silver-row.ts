@@ -9,7 +9,7 @@ const column = (name: string, kind: Exclude<ParquetType['kind'], 'decimal'>, nul
   nullable,
 })
 
-/** After the typed columns; `_topic_id` to `_index` are the raw coordinate of mesh-src. */
+/** After the typed columns; `_lane` to `_index` are the mesh-src, `_raw_offset` the raw record's offset whatever the lane. */
 const MESH_COLUMNS: readonly ParquetColumn[] = [
   column('_op', 'string'),
   column('_key', 'string'),
@@ -18,6 +18,7 @@ const MESH_COLUMNS: readonly ParquetColumn[] = [
   column('_partition', 'int'),
   column('_offset', 'bigint'),
   column('_index', 'int'),
+  column('_raw_offset', 'bigint'),
   column('_event_id', 'string'),
   column('_event_time', 'timestamptz', true),
   column('_schema_id', 'int', true),
@@ -41,6 +42,7 @@ export function silverRow(row: RefinedRow): readonly unknown[] {
     partition,
     offset,
     index,
+    row.rawOffset,
     row.eventId,
     microsecondTime(row.eventTime),
     row.schemaId,

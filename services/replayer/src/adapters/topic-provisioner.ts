@@ -24,6 +24,7 @@ export function createTopicProvisioner(admin: KafkaAdmin, clock: Clock): Topics 
 
   return {
     ensure,
+    configure: ({ name, config }) => admin.alterTopicConfig(name, config),
     ids: (names) => admin.topicIds(names),
     partitionCount: (topic) => admin.partitionCount(topic),
     offsets: async (topic) => (await admin.offsets(topic)).toSorted((a, b) => a.partition - b.partition),

@@ -1,12 +1,13 @@
+import type { JoinRule } from '@mesh/shared/core/contract'
 import { isMeshError, MeshError } from '@mesh/shared/core/errors'
 import type { BindResponse, PlanResponse } from '@mesh/shared/core/replay-api'
-import { rawTopic, refinedTopic, versionTable } from '@mesh/shared/core/topics'
+import { enricherGroup, rawTopic, refinedTopic, stateTopic, versionTable } from '@mesh/shared/core/topics'
 import { liveVersion, newestBundle, type StreamVersions } from '@mesh/shared/core/versions'
 import type { TopicSpec } from '@mesh/shared/kafka/port'
 import type { Bundle, SchemaRegistry } from '@mesh/shared/schema/port'
 import { describeChange, schemaChanges } from '@mesh/shared/schema/schema-changes'
 import { changedParts, refusedForLive } from './contract-changes.ts'
-import type { Bundles, Clock, Topics, VersionsStore } from './ports.ts'
+import type { Bundles, Clock, GroupPositions, Topics, VersionsStore } from './ports.ts'
 import { rfc3339 } from './ports.ts'
 import { createSequencer } from './sequencer.ts'
 import { streamTopics } from './topic-specs.ts'
@@ -15,6 +16,7 @@ import { firstBinding, nextBinding, type UnboundBundle } from './versions-transi
 export type BinderPorts = {
   readonly bundles: Bundles
   readonly topics: Topics
+  readonly groups: GroupPositions
   readonly registry: SchemaRegistry
   readonly versions: VersionsStore
   readonly clock: Clock
@@ -39,7 +41,7 @@ type Inspection = {
 }
 
 export function createBinder(ports: BinderPorts): Binder {
-  const { bundles, topics, registry, versions, clock } = ports
+  const { bundles, topics, groups, registry, versions, clock } = ports
   const inSequence = createSequencer()
 
   async function inspect(stream: string, hash: string): Promise<Inspection> {
@@ -50,7 +52,12 @@ export function createBinder(ports: BinderPorts): Binder {
       throw new MeshError('MESH_CONTRACT_INVALID', `bundle ${hash} is of stream ${contract.name}, not of ${stream}`)
     }
     for (const join of contract.refine.joins) {
-      if (versions.get(join.stream)) continue
+      const joined = versions.get(join.stream)
+      if (joined) {
+        const problem = await historyProblem(contract.name, join, joined)
+        if (problem) problems.push(problem)
+        continue
+      }
       problems.push(
         new MeshError('MESH_STREAM_JOIN_UNKNOWN', `${stream} joins ${join.stream}, a stream that is not applied`),
       )
@@ -86,6 +93,18 @@ export function createBinder(ports: BinderPorts): Binder {
       schemaChanges: bound ? schemaChanges(bundle.refinedAvsc, bound.refinedAvsc).map(describeChange) : [],
       problems,
     }
+  }
+
+  /** A join as of a time reads the joined topic's past, which a compacted topic and a short retention take away. */
+  async function historyProblem(stream: string, join: JoinRule, joined: StreamVersions): Promise<MeshError | null> {
+    if (join.asOf === undefined) return null
+    const { refine } = (await bundles.load(newestBundle(liveVersion(joined)).hash)).contract
+    if (refine.cleanup === 'delete' && refine.retentionMs >= join.asOf.historyMs) return null
+    const kept = refine.cleanup === 'compact' ? 'only the latest record per key' : `${refine.retentionMs} ms`
+    return new MeshError(
+      'MESH_STREAM_JOIN_HISTORY',
+      `${stream} joins ${join.stream} as of event time over ${join.asOf.historyMs} ms, and its topic keeps ${kept}`,
+    )
   }
 
   async function plan(stream: string, hash: string): Promise<PlanResponse> {
@@ -125,12 +144,13 @@ export function createBinder(ports: BinderPorts): Binder {
     const live = state?.live ?? 1
     // The registry is asked before any topic is made, so that a refused schema leaves nothing behind.
     const schemaId = await registerSchema(registry, subjectOf(stream, live), bundle.refinedAvsc)
-    const created = state ? [] : await topics.ensure(specs)
+    // A stream that was applied before there were state topics gets its own; the others are there, or their loss is an error.
+    const created = await topics.ensure(state ? specs.filter(({ name }) => name === stateTopic(stream, live)) : specs)
     const unbound = unboundBundle(bundle, schemaId)
     const rawTopicId = (await topics.ids([rawTopic(stream)])).get(rawTopic(stream))
     if (!rawTopicId)
       throw new MeshError('MESH_KAFKA_UNAVAILABLE', `${rawTopic(stream)} is not shown after its creation`)
-    const from = (await topics.offsets(rawTopic(stream))).map((partition) => partition.highWatermark)
+    const from = state ? await undecidedFrom(state) : []
     const at = rfc3339(clock.now())
     const written = await versions.update(stream, (current) =>
       current
@@ -138,6 +158,17 @@ export function createBinder(ports: BinderPorts): Binder {
         : firstBinding({ stream, rawTopicId, partitions: bundle.contract.raw.partitions, bundle: unbound, at }),
     )
     return answer(written, hash, true, created)
+  }
+
+  /**
+   * Where the live enricher stands: what it has not decided yet is the new code's, also what it holds back because the old code fails.
+   * What it decides until it sees the binding stays decided.
+   */
+  async function undecidedFrom(state: StreamVersions): Promise<number[]> {
+    const { stream, partitions } = state
+    const { version, start } = liveVersion(state)
+    const committed = await groups.positions(enricherGroup(stream, version), rawTopic(stream), partitions)
+    return committed.map((offset, partition) => offset ?? start[partition] ?? 0)
   }
 
   return { plan, bind: (stream, hash) => inSequence(() => bind(stream, hash)) }

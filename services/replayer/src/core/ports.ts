@@ -13,6 +13,8 @@ export interface Bundles {
 export interface Topics {
   /** Creates what is missing and waits until the brokers show it. Returns the names it created. */
   ensure(specs: readonly TopicSpec[]): Promise<string[]>
+  /** Gives an existing topic the settings of its spec; others that it has stay. */
+  configure(spec: TopicSpec): Promise<void>
   /** topic → topic id; a topic that does not exist is absent. */
   ids(names: readonly string[]): Promise<ReadonlyMap<string, string>>
   partitionCount(topic: string): Promise<number>

@@ -19,7 +19,7 @@ export async function readPositions(
   const livePositions = await of(enricherGroup(stream, live.version), rawTopic(stream))
   const replayed = await of(enricherGroup(stream, version), job.replayTopic)
   const candidate = await of(enricherGroup(stream, version), rawTopic(stream))
-  const refinedEnd = (await ports.topics.offsets(job.refinedTopic)).map((partition) => partition.highWatermark)
+  const refinedEnd = (await ports.topics.offsets(job.refinedTopic)).map((partition) => partition.lastStableOffset)
   const ends = findVersion(state, version)?.replay?.ends ?? []
   return {
     live: livePositions.map((offset, p) => offset ?? live.start[p] ?? 0),

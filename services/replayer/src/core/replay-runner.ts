@@ -1,7 +1,7 @@
 import { describeError, isMeshError } from '@mesh/shared/core/errors'
 import type { ReplayJob, ReplayProgress } from '@mesh/shared/core/replay-api'
 import { DEFAULT_RETRY, retryDelayMs } from '@mesh/shared/core/retry-policy'
-import { enricherGroup, landingGroup, silverGroup } from '@mesh/shared/core/topics'
+import { enricherGroup, landingGroup, silverGroup, stateTopic } from '@mesh/shared/core/topics'
 import { type CandidateBuilderPorts, createCandidateBuilder } from './candidate-builder.ts'
 import type { EmissionState } from './emission.ts'
 import { advanceJob, emittingProgress } from './job-state.ts'
@@ -10,6 +10,7 @@ import { rfc3339 } from './ports.ts'
 import { readPositions } from './read-positions.ts'
 import { assessReadiness, candidateLag, type ReadinessTarget } from './readiness.ts'
 import { createTokenBucket, type RateLimit, UNLIMITED } from './token-bucket.ts'
+import { liveRefinedTopic } from './topic-specs.ts'
 import { cancelCandidate } from './versions-transitions.ts'
 
 export type RunnerPorts = CandidateBuilderPorts & {
@@ -168,7 +169,10 @@ export function createReplayRunner(ports: RunnerPorts, settings: RunnerSettings)
     await clock.wait(settings.readinessIntervalMs, signal)
   }
 
-  /** The topics that nobody needs any more go, after their readers had time to see the new record of `mesh.versions`. */
+  /**
+   * The topics that nobody needs any more go, after their readers had time to see the new record of `mesh.versions`; the one that
+   * is live now no longer keeps everything.
+   */
   async function clean(job: ReplayJob, signal: AbortSignal): Promise<void> {
     const cancelled = job.state === 'CANCELLED'
     if (cancelled) await versions.update(job.stream, (state) => cancelCandidate(state!, job.version, now()))
@@ -183,7 +187,12 @@ export function createReplayRunner(ports: RunnerPorts, settings: RunnerSettings)
         landingGroup(stream, version),
       ])
     }
-    await ports.removal.deleteTopics(cancelled ? [job.replayTopic, job.refinedTopic] : [job.replayTopic])
+    if (!cancelled) {
+      const { contract } = await ports.bundles.load(job.plan.bundle)
+      await ports.topics.configure(liveRefinedTopic(contract, job.version))
+    }
+    const own = [job.refinedTopic, stateTopic(job.stream, job.version)]
+    await ports.removal.deleteTopics(cancelled ? [job.replayTopic, ...own] : [job.replayTopic])
     await jobs.update(job.id, (current) => ({ ...current, error: null, cleaned: true }))
   }
 

@@ -1,5 +1,11 @@
 import type { Contract } from '@mesh/shared/core/contract'
-import { deadLetterTopicSpec, rawTopicSpec, refinedTopicSpec, replayTopicSpec } from '@mesh/shared/kafka/mesh-topics'
+import {
+  deadLetterTopicSpec,
+  rawTopicSpec,
+  refinedTopicSpec,
+  replayTopicSpec,
+  stateTopicSpec,
+} from '@mesh/shared/kafka/mesh-topics'
 import type { TopicSpec } from '@mesh/shared/kafka/port'
 
 /** Room for the headers that a replayed record has on top of its source, which may be as large as raw allows. */
@@ -7,7 +13,17 @@ const REPLAY_RECORD_BYTES = 4 * 1024 * 1024 + 64 * 1024
 
 /** The topics of a stream with its live version; all have the same partition count. */
 export function streamTopics(contract: Contract, live: number): TopicSpec[] {
-  return [rawTopicSpec(contract), refinedTopicSpec(contract, live, false), deadLetterTopicSpec(contract)]
+  return [
+    rawTopicSpec(contract),
+    refinedTopicSpec(contract, live, false),
+    deadLetterTopicSpec(contract),
+    stateTopicSpec(contract, live),
+  ]
+}
+
+/** A candidate's refined topic once its version is live: what the contract says it keeps. */
+export function liveRefinedTopic(contract: Contract, version: number): TopicSpec {
+  return refinedTopicSpec(contract, version, false)
 }
 
 /** The topics of a candidate. They keep everything: their records are as old as the history they come from. */
@@ -16,5 +32,6 @@ export function candidateTopics(contract: Contract, version: number, job: string
   return [
     { ...replay, config: { ...replay.config, 'max.message.bytes': String(REPLAY_RECORD_BYTES) } },
     refinedTopicSpec(contract, version, true),
+    stateTopicSpec(contract, version),
   ]
 }

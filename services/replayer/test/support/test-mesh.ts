@@ -3,11 +3,11 @@ import { MeshError } from '@mesh/shared/core/errors'
 import type { ReplayJob } from '@mesh/shared/core/replay-api'
 import type { KafkaPort, Producer } from '@mesh/shared/kafka/port'
 import type { SchemaRegistry } from '@mesh/shared/schema/port'
+import { type CrashGate, createCrashGate, gated } from '@mesh/shared/testing/crash-gate'
+import { createManualClock, type ManualClock } from '@mesh/shared/testing/manual-clock'
 import { createMemoryKafka, type MemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import { createMemoryObjectStore, type MemoryObjectStore } from '@mesh/shared/testing/memory-object-store'
 import { createReplayer, type Replayer, type ReplayerDeps } from '../../src/service.ts'
-import { type CrashGate, createCrashGate, gated } from './crash-gate.ts'
-import { createManualClock, type ManualClock } from './manual-clock.ts'
 
 export type TestMesh = {
   readonly kafka: MemoryKafka

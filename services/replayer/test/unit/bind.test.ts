@@ -1,7 +1,7 @@
 import { bytesText } from '@mesh/shared/core/record'
 import { liveVersion, newestBundle, type StreamVersions } from '@mesh/shared/core/versions'
+import { createCrashGate } from '@mesh/shared/testing/crash-gate'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createCrashGate } from '../support/crash-gate.ts'
 import { produceRaw } from '../support/raw-history.ts'
 import { putStream } from '../support/streams.ts'
 import { createTestMesh, type TestMesh } from '../support/test-mesh.ts'
@@ -24,7 +24,12 @@ describe('binding a bundle', () => {
     const bundle = await putStream(mesh.store, { name: 'orders' })
     const answer = await replayer.binder.bind('orders', bundle.hash)
     expect(answer).toMatchObject({ stream: 'orders', changed: true, version: 1, epoch: 0, bundle: bundle.hash })
-    expect(answer.createdTopics.toSorted()).toEqual(['dead-letter.orders.v1', 'raw.orders.v1', 'refined.orders.v1'])
+    expect(answer.createdTopics.toSorted()).toEqual([
+      'dead-letter.orders.v1',
+      'mesh.state.orders.v1',
+      'raw.orders.v1',
+      'refined.orders.v1',
+    ])
     expect([...mesh.registry.subjects.keys()]).toEqual(['refined.orders.v1-value'])
     const ids = await mesh.kafka.admin.topicIds(['raw.orders.v1'])
     expect(record('orders')).toEqual({
@@ -62,11 +67,39 @@ describe('binding a bundle', () => {
     expect(mesh.kafka.log('mesh.versions', 0)).toHaveLength(1)
   })
 
-  test('a changed bundle decides from the high watermarks on', async () => {
+  test('a stream without a state topic gets it with its next bundle', async () => {
+    const replayer = await mesh.start()
+    await replayer.binder.bind('orders', (await putStream(mesh.store, { name: 'orders' })).hash)
+    await mesh.kafka.admin.deleteTopics(['mesh.state.orders.v1'])
+    const fields = [
+      { name: 'n', type: 'long' },
+      { name: 'm', type: 'long', default: 0 },
+    ]
+    const { hash } = await putStream(mesh.store, { name: 'orders', fields })
+    expect(await replayer.binder.bind('orders', hash)).toMatchObject({ createdTopics: ['mesh.state.orders.v1'] })
+  })
+
+  test('a changed bundle decides from where the enricher stands, also what it has read and holds back', async () => {
     const replayer = await mesh.start()
     const first = await putStream(mesh.store, { name: 'orders' })
     await replayer.binder.bind('orders', first.hash)
     await produceRaw(mesh.producer, 'orders', { partition: 1, count: 5, timestamp: () => AT })
+    const decided = Promise.withResolvers<void>()
+    const enricher = mesh.kafka.consumer({
+      groupId: 'mesh.enricher.refined.orders.v1',
+      topics: ['raw.orders.v1'],
+      assign: async () => ({
+        position: 0,
+        handler: {
+          process: async () => ({ nextOffset: 3, metadata: '{}' }),
+          committed: async () => decided.resolve(),
+        },
+      }),
+      onFatal: decided.reject,
+    })
+    await enricher.start()
+    await decided.promise
+    await enricher.stop()
     const fields = [
       { name: 'n', type: 'long' },
       { name: 'm', type: 'long', default: 0 },
@@ -75,7 +108,7 @@ describe('binding a bundle', () => {
     expect(await replayer.binder.bind('orders', second.hash)).toMatchObject({ changed: true, version: 1, epoch: 0 })
     const live = liveVersion(record('orders')!)
     expect(live.bundles.map((bundle) => bundle.hash)).toEqual([first.hash, second.hash])
-    expect(newestBundle(live).from).toEqual([0, 5])
+    expect(newestBundle(live).from).toEqual([0, 3])
   })
 
   test('two calls at once bind one after the other', async () => {
@@ -100,6 +133,22 @@ describe('binding a bundle', () => {
     const airports = await putStream(mesh.store, { name: 'airports' })
     await replayer.binder.bind('airports', airports.hash)
     expect(await replayer.binder.bind('flights', hash)).toMatchObject({ changed: true })
+  })
+
+  test.each([
+    ['key: /id\nrefine: { schema: refined.avsc, cleanup: compact }\n', 'only the latest record'],
+    ['refine: { schema: refined.avsc, retention: 1d }\n', 'keeps 86400000 ms'],
+  ])('a join as of event time needs the history of the joined topic: %j', async (yaml, reason) => {
+    const replayer = await mesh.start()
+    const airports = await putStream(mesh.store, { name: 'airports', yaml })
+    await replayer.binder.bind('airports', airports.hash)
+    const joins = '[{ stream: airports, on: /origin, asOf: event-time, history: 2d }]'
+    const flights = `refine: { schema: refined.avsc, joins: ${joins} }\n`
+    const { hash } = await putStream(mesh.store, { name: 'flights', yaml: flights, besides: ['airports'] })
+    await expect(replayer.binder.bind('flights', hash)).rejects.toMatchObject({
+      code: 'MESH_STREAM_JOIN_HISTORY',
+      message: expect.stringContaining(reason) as string,
+    })
   })
 
   test.each([
@@ -156,7 +205,7 @@ describe('binding a bundle', () => {
       const answer = await replayer.binder.bind('orders', hash)
       expect(answer.versions).toMatchObject({ live: 1, epoch: 0, versions: [{ bundles: [{ hash }] }] })
       expect(fresh.kafka.log('mesh.versions', 0)).toHaveLength(1)
-      expect((await fresh.kafka.admin.listTopics()).filter((topic) => topic.includes('orders'))).toHaveLength(3)
+      expect((await fresh.kafka.admin.listTopics()).filter((topic) => topic.includes('orders'))).toHaveLength(4)
       await fresh.stop()
       if (outcome !== null) {
         expect(at).toBeGreaterThan(20)
@@ -174,7 +223,7 @@ describe('planning a bundle', () => {
       stream: 'orders',
       bundle: hash,
       action: 'create',
-      topics: ['raw.orders.v1', 'refined.orders.v1', 'dead-letter.orders.v1'].map((name) => ({
+      topics: ['raw.orders.v1', 'refined.orders.v1', 'dead-letter.orders.v1', 'mesh.state.orders.v1'].map((name) => ({
         name,
         partitions: 2,
         exists: false,

@@ -68,6 +68,7 @@ describe('a replay from the lake and the log', () => {
     })
     expect(mesh.registry.subjects.has('refined.orders.v2-value')).toBe(true)
     await toReady(job)
+    expect((await mesh.kafka.admin.topicConfig('refined.orders.v2'))['retention.ms']).toBe('-1')
     const done = await settle(mesh, replayer.replays.cutOver(job.id))
     expect(done.state).toBe('CUTOVER')
     const state = replayer.versions.get('orders')!
@@ -80,6 +81,7 @@ describe('a replay from the lake and the log', () => {
     const topics = await mesh.kafka.admin.listTopics()
     expect(topics).not.toContain(job.replayTopic)
     expect(topics).toContain('refined.orders.v2')
+    expect((await mesh.kafka.admin.topicConfig('refined.orders.v2'))['retention.ms']).toBe(String(7 * 86_400_000))
     expect(mesh.entered).toEqual(['PREPARED', 'RUNNING', 'DRAINED', 'READY', 'CUTOVER'])
     expect(mesh.failures).toEqual([])
   })

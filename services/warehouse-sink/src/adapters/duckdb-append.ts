@@ -61,6 +61,7 @@ async function columnOrder(connection: DuckDBConnection, table: LandingTable): P
     (row) => row.src.partition,
     (row) => BigInt(row.src.offset),
     (row) => row.src.index,
+    (row) => BigInt(row.rawOffset),
     (row) => row.eventId,
     (row) => eventTime(row.eventTime),
     (row) => row.schemaId,

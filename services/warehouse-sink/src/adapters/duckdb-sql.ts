@@ -41,6 +41,7 @@ export function viewDefinition({ table, mode }: LandingView): string {
   const columns = [...table.columns, ...MESH_COLUMNS].map(({ name }) => quote(name)).join(', ')
   const from = quote(table.table)
   if (mode === 'append') return `SELECT ${columns} FROM ${from} WHERE "_op" = 'upsert'`
-  const latest = 'row_number() OVER (PARTITION BY "_key" ORDER BY "_offset" DESC, "_index" DESC) AS "_mesh_rank"'
+  const order = 'coalesce("_raw_offset", "_offset") DESC, "_offset" DESC, "_index" DESC'
+  const latest = `row_number() OVER (PARTITION BY "_key" ORDER BY ${order}) AS "_mesh_rank"`
   return `SELECT ${columns} FROM (SELECT ${columns}, ${latest} FROM ${from}) WHERE "_mesh_rank" = 1 AND "_op" = 'upsert'`
 }

@@ -25,6 +25,7 @@ export function landingCommitEvent(
     minEventTime: entry.minEventTime,
     maxEventTime: entry.maxEventTime,
     hash: formatHash(entry.hash),
+    highest: entry.highest,
     codeHash,
     contractHash,
     at,

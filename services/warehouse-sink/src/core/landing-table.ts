@@ -3,7 +3,10 @@ import { versionTable } from '@mesh/shared/core/topics'
 import type { Column } from '@mesh/shared/schema/port'
 import type { LandingTable } from './ports.ts'
 
-/** The mesh's own columns, after the typed ones. `_topic_id` to `_index` are the raw coordinate and the output's index. */
+/**
+ * The mesh's own columns, after the typed ones. `_lane` to `_index` are the `mesh-src`; outside lane `main` its offset is a count of
+ * releases, and `_raw_offset` the raw record's own. Null in rows from before there was that column.
+ */
 export const MESH_COLUMNS: readonly Column[] = [
   { name: '_op', type: { kind: 'string' }, nullable: false },
   { name: '_key', type: { kind: 'string' }, nullable: false },
@@ -12,6 +15,7 @@ export const MESH_COLUMNS: readonly Column[] = [
   { name: '_partition', type: { kind: 'int' }, nullable: false },
   { name: '_offset', type: { kind: 'bigint' }, nullable: false },
   { name: '_index', type: { kind: 'int' }, nullable: false },
+  { name: '_raw_offset', type: { kind: 'bigint' }, nullable: true },
   { name: '_event_id', type: { kind: 'string' }, nullable: false },
   { name: '_event_time', type: { kind: 'timestamptz' }, nullable: false },
   { name: '_schema_id', type: { kind: 'int' }, nullable: true },

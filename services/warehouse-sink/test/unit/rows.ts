@@ -21,6 +21,7 @@ export function rowAt(rawOffset: number, overrides: Partial<RefinedRow> = {}, pa
     op: 'upsert',
     key,
     src,
+    rawOffset,
     eventId: `e${rawOffset}`,
     eventTime: new Date(1_700_000_000_000 + rawOffset * 1000).toISOString(),
     schemaId: 7,

@@ -4,13 +4,16 @@ import { consumerRate, producerRate } from '../../../../../tests/bench/java-ceil
 import { parseOptions } from '../../../../../tests/bench/options.ts'
 
 test('options have defaults and bounds', () => {
-  expect(parseOptions([])).toEqual({ records: 300_000, repeats: 3, jsonFile: null, profile: false })
-  expect(parseOptions(['--records', '5000', '--repeats', '1', '--json', 'out.json', '--profile'])).toEqual({
-    records: 5000,
-    repeats: 1,
-    jsonFile: 'out.json',
-    profile: true,
-  })
+  expect(parseOptions([])).toEqual({ records: 300_000, repeats: 3, jsonFile: null, profile: false, clients: false })
+  expect(parseOptions(['--records', '5000', '--repeats', '1', '--json', 'out.json', '--profile', '--clients'])).toEqual(
+    {
+      records: 5000,
+      repeats: 1,
+      jsonFile: 'out.json',
+      profile: true,
+      clients: true,
+    },
+  )
   expect(() => parseOptions(['--records', '10'])).toThrow('--records: 10 is not a whole number from 1000 to')
   expect(() => parseOptions(['--repeats', '1.5'])).toThrow('--repeats')
   expect(() => parseOptions(['--rekords', '5000'])).toThrow('rekords')

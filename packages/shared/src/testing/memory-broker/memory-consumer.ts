@@ -1,4 +1,5 @@
 import { MeshError } from '../../core/errors.ts'
+import type { ReadProgress } from '../../kafka/consumer-lag.ts'
 import { createGroupLanes } from '../../kafka/group-lanes.ts'
 import type {
   AssignedPartition,
@@ -14,6 +15,7 @@ import type { Member } from './group-coordinator.ts'
 import type { PartitionLog } from './partition-log.ts'
 
 export type MemoryConsumer = GroupConsumer & {
+  progress(): readonly ReadProgress[]
   /** The broker heard nothing of the process for the length of a session. */
   expel(): void
   /** The process goes on: a member that was expelled joins again. */
@@ -194,6 +196,7 @@ export function createMemoryConsumer(
       state = 'joined'
       broker.groups.join(groupId, member)
     },
+    progress: () => (state === 'ended' ? [] : lanes.progress()),
     resume: lanes.resume,
     pause: lanes.pause,
     positions: lanes.positions,

@@ -4,13 +4,15 @@ import { bytesText, type RecordToSend, textBytes } from '../../../src/core/recor
 import { connectKafka } from '../../../src/kafka/connect-kafka.ts'
 import type { KafkaPort } from '../../../src/kafka/port.ts'
 import { API, startKafkaProxy } from '../../../src/testing/kafka-proxy.ts'
-import { plainClient } from './plain-kafkajs.ts'
+import { plainClient } from '../../support/plain-kafkajs.ts'
 
 const brokers = inject('kafkaBrokers').split(',')
 const REQUEST_TIMEOUT_MS = 1000
+/** The controller has it at once, the broker that is asked a moment later. */
+const SHOWN = { timeout: 20_000 }
 
 describe('what plain kafkajs does wrong when it writes, beside the port', () => {
-  const kafka: KafkaPort = connectKafka({ brokers, clientId: 'defects' })
+  const kafka: KafkaPort = connectKafka({ brokers, clientId: 'defects', producer: 'kafkajs' })
   let topic: string
 
   beforeEach(async () => {
@@ -51,7 +53,12 @@ describe('what plain kafkajs does wrong when it writes, beside the port', () => 
 
     it('the port writes both once', async () => {
       const proxy = await startKafkaProxy(brokers[0]!)
-      const own = connectKafka({ brokers: [proxy.address], clientId: 'b2', requestTimeoutMs: REQUEST_TIMEOUT_MS })
+      const own = connectKafka({
+        brokers: [proxy.address],
+        clientId: 'b2',
+        producer: 'kafkajs',
+        requestTimeoutMs: REQUEST_TIMEOUT_MS,
+      })
       const producer = await own.producer()
       proxy.intercept(({ apiKey, nth }) => (apiKey === API.produce && nth === 1 ? 'swallow-answer' : 'pass'))
       const sends = ['a', 'b'].map((text) => producer.send(topic, [record(`${text}1`), record(`${text}2`)]))
@@ -164,7 +171,7 @@ describe('what plain kafkajs does wrong when it writes, beside the port', () => 
       await admin.connect()
       const configEntries = [{ name: 'retention.ms', value: '3600000' }]
       await admin.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: limited, configEntries }] })
-      expect(await kafka.admin.topicConfig(limited)).toEqual({ 'retention.ms': '3600000' })
+      await expect.poll(() => kafka.admin.topicConfig(limited), SHOWN).toEqual({ 'retention.ms': '3600000' })
       await admin.disconnect()
     })
 
@@ -172,9 +179,11 @@ describe('what plain kafkajs does wrong when it writes, beside the port', () => 
       const limited = `${topic}-limited`
       await kafka.admin.ensureTopics([{ name: limited, partitions: 1, config: settings }])
       await kafka.admin.alterTopicConfig(limited, { 'retention.ms': '3600000' })
-      expect(await kafka.admin.topicConfig(limited)).toEqual({ ...settings, 'retention.ms': '3600000' })
+      await expect
+        .poll(() => kafka.admin.topicConfig(limited), SHOWN)
+        .toEqual({ ...settings, 'retention.ms': '3600000' })
       await kafka.admin.alterTopicConfig(limited, { 'retention.ms': null })
-      expect(await kafka.admin.topicConfig(limited)).toEqual({ 'max.message.bytes': '2000000' })
+      await expect.poll(() => kafka.admin.topicConfig(limited), SHOWN).toEqual({ 'max.message.bytes': '2000000' })
     })
   })
 })

@@ -3,13 +3,14 @@ import { expect, inject, it } from 'vitest'
 import { bytesText, type RecordToSend, textBytes } from '../../../src/core/record.ts'
 import { connectKafka } from '../../../src/kafka/connect-kafka.ts'
 import { kafkajs } from '../../../src/kafka/kafkajs-client.ts'
+import type { GroupConsumer } from '../../../src/kafka/port.ts'
 import { describeKafkaPort } from '../../../src/testing/kafka-contract.ts'
 import { until } from '../../../src/testing/until.ts'
 
 const brokers = inject('kafkaBrokers').split(',')
 
 describeKafkaPort('kafkajs on a real broker', () => {
-  const kafka = connectKafka({ brokers, clientId: 'contract' })
+  const kafka = connectKafka({ brokers, clientId: 'contract', producer: 'kafkajs' })
   return Promise.resolve({ kafka, close: () => kafka.close() })
 })
 
@@ -81,7 +82,7 @@ it('stops loudly when a topic is deleted and created again', async () => {
 })
 
 it('writes the neighbours of a refused call once, also in other partitions', async () => {
-  const kafka = connectKafka({ brokers, clientId: 'refused' })
+  const kafka = connectKafka({ brokers, clientId: 'refused', producer: 'kafkajs' })
   const topic = `refused-${randomUUID()}`
   await kafka.admin.ensureTopics([{ name: topic, partitions: 2, config: { 'max.message.bytes': '2000' } }])
   const producer = await kafka.producer({ compression: 'none' })
@@ -172,3 +173,40 @@ it('goes on with other topics when one that it knew is deleted', async () => {
   expect(await kafka.admin.partitionCount(gone)).toBe(0)
   await kafka.close()
 })
+
+it('leaves the group, loudly, when a handler is stuck, and another member takes its partition over', async () => {
+  const kafka = connectKafka({ brokers, clientId: 'stuck' })
+  const topic = `stuck-${randomUUID()}`
+  const groupId = randomUUID()
+  await kafka.admin.ensureTopics([{ name: topic, partitions: 1, config: {} }])
+  const producer = await kafka.producer()
+  await producer.send(topic, [{ partition: 0, key: null, value: textBytes('x'), headers: [] }])
+  const errors: unknown[] = []
+  const seen: string[] = []
+  const join = (name: string, stallMs: number, work: () => Promise<null>): GroupConsumer =>
+    kafka.consumer({
+      groupId,
+      topics: [topic],
+      stallMs,
+      onFatal: (error) => errors.push(error),
+      assign: () =>
+        Promise.resolve({
+          position: 0,
+          handler: {
+            process() {
+              seen.push(name)
+              return work()
+            },
+          },
+        }),
+    })
+  await join('stuck', 1500, () => new Promise(() => undefined)).start()
+  await until(() => errors.length > 0, 'the failure')
+  expect(errors).toMatchObject([{ code: 'MESH_KAFKA_FATAL', place: `${topic}/0` }])
+  const next = join('next', 60_000, () => Promise.resolve(null))
+  await next.start()
+  await until(() => seen.includes('next'), 'the next owner', 30_000)
+  expect(seen).toEqual(['stuck', 'next'])
+  await next.stop()
+  await kafka.close()
+}, 90_000)

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
 import { afterEach, expect, it, vi } from 'vitest'
+import { plainModule } from '../../support/plain-kafkajs.ts'
 
 const require = createRequire(import.meta.url)
 const MANIFEST = require.resolve('kafkajs/package.json')
@@ -44,6 +45,25 @@ it('does not repeat a commit under another generation than it was asked in', asy
   }
   await expect(commitOn(group)).rejects.toMatchObject({ type: 'ILLEGAL_GENERATION' })
   expect(attempts).toBe(1)
+})
+
+it('plain kafkajs repeats it under the generation that it has by then', async () => {
+  const { prototype } = plainModule<{ prototype: Runner }>('src/consumer/runner.js')
+  const createRetry = plainModule<(options: object) => unknown>('src/retry/index.js')
+  const generations: object[] = []
+  const consumerGroup: Group = {
+    offsetManager: {},
+    commitOffsets() {
+      generations.push(consumerGroup.offsetManager)
+      if (generations.length > 1) return Promise.resolve()
+      consumerGroup.offsetManager = {}
+      return Promise.reject(new Error('the response was lost'))
+    },
+  }
+  const retrier = createRetry({ retries: 2, initialRetryTime: 1, maxRetryTime: 1 })
+  const logger = { debug: () => undefined }
+  await prototype.commitOffsets.call({ running: true, consumerGroup, retrier, logger }, {})
+  expect(new Set(generations).size).toBe(2)
 })
 
 it('repeats a commit whose response was lost within its generation', async () => {

@@ -35,6 +35,7 @@ describe('a refined row', () => {
       op: 'upsert',
       key: 'k/1',
       src,
+      rawOffset: 40,
       eventId: 'e1',
       eventTime: '2020-01-01T00:00:00Z',
       schemaId: 1,
@@ -42,6 +43,12 @@ describe('a refined row', () => {
       version: 3,
       values: [7n, 'none'],
     })
+  })
+
+  it('names the raw record of a released output, whose own offset counts releases', async () => {
+    const lane = [header('mesh-src', 'parked;T;2;999999;0'), header('mesh-origin', 'T;2;40;1')]
+    expect(await read(record(null, ...lane))).toMatchObject({ src: { lane: 'parked', offset: 999_999 }, rawOffset: 40 })
+    await expect(read(record(null, lane[0]!))).rejects.toMatchObject({ code: 'MESH_DECODE_AVRO' })
   })
 
   it('is hashed without the frame, so a schema id of another registry changes nothing', async () => {

@@ -52,6 +52,7 @@ describe('a minimal contract', () => {
       refine: {
         schema: 'refined.avsc',
         guarantee: 'at-least-once',
+        breaker: { share: 0.5, window: 1000 },
         dedupeWindowMs: 604_800_000,
         joins: [],
         cleanup: 'delete',
@@ -83,11 +84,13 @@ ingest:
 raw: { partitions: 3, retention: 2d }
 refine:
   schema: refined.avsc
-  guarantee: at-least-once
+  guarantee: exactly-once
+  breaker: { share: 0.8 }
   dedupe: { window: 1h }
   joins:
     - { stream: customers, as: customer, on: /customer/id, onMissing: dead-letter }
-    - { stream: customers, on: /payer }
+    - { stream: customers, on: /payer, asOf: event-time, history: 2d }
+    - { stream: customers, as: seller, on: /seller, onMissing: { wait: 30s, then: 'null' } }
   cleanup: compact
 lake: { bronze: { format: parquet }, silver: { format: parquet } }
 warehouse: { table: ORDERS, mode: upsert }
@@ -104,10 +107,19 @@ warehouse: { table: ORDERS, mode: upsert }
       ],
       raw: { partitions: 3, retentionMs: 172_800_000 },
       refine: {
+        guarantee: 'exactly-once',
+        breaker: { share: 0.8, window: 1000 },
         dedupeWindowMs: 3_600_000,
         joins: [
           { stream: 'customers', as: 'customer', on: '/customer/id', onMissing: 'dead-letter' },
-          { stream: 'customers', as: 'customers', on: '/payer', onMissing: 'null' },
+          {
+            stream: 'customers',
+            as: 'customers',
+            on: '/payer',
+            onMissing: 'null',
+            asOf: { historyMs: 172_800_000 },
+          },
+          { stream: 'customers', as: 'seller', on: '/seller', onMissing: { waitMs: 30_000, giveUp: 'null' } },
         ],
         cleanup: 'compact',
       },
@@ -172,6 +184,12 @@ warehouse: { table: orders }
       'refine: { schema: refined.avsc, joins: [{ stream: customers, on: /a }, { stream: customers, on: /b }] }',
       'two joins are called customers',
     ],
+    ['refine: { schema: refined.avsc, joins: [{ stream: customers, on: /a, history: 2d }] }', 'without `asOf'],
+    [lookups('{ as: a, url: "https://{/host}/x" }'), 'without a {pointer} in it'],
+    [lookups('{ as: a, url: "https://u:p@h/x" }'), 'holds no credential'],
+    [lookups('{ as: a, url: "file:///etc/passwd" }'), 'url needs http'],
+    [lookups('{ as: a, url: "https://h/", allow: [10.0.0.0] }'), 'CIDR'],
+    [lookups('{ as: a, url: "https://h/" }, { as: a, url: "https://h/" }'), 'name of another'],
     ['ingest: [{ kind: events, secrets: [env:A] }]', '`secrets` belongs to kind webhook'],
     ['ingest: [{ kind: webhook, provider: github }]', 'needs `secrets`'],
     ['ingest: [{ kind: events, validate: true }]', 'needs raw.schema.json'],
@@ -202,11 +220,6 @@ describe('an option that is not built', () => {
     [
       'ingest: [{ kind: webhook, provider: standard-webhooks, secrets: [env:A] }]',
       'webhook provider standard-webhooks',
-    ],
-    ['refine: { schema: refined.avsc, guarantee: exactly-once }', 'guarantee exactly-once'],
-    [
-      'refine: { schema: refined.avsc, joins: [{ stream: customers, on: /a, onMissing: { wait: 30s, then: dead-letter } }] }',
-      'onMissing: { wait }',
     ],
     ['lake: { silver: { format: parquet, table: delta } }', 'silver table delta'],
     ['lake: { silver: { partitionBy: [day] } }', 'silver partitionBy'],
@@ -244,3 +257,7 @@ describe('a bad schema', () => {
     expect([code, line]).toEqual(['MESH_CONTRACT_SCHEMA', expect.stringContaining(reason)])
   })
 })
+
+function lookups(items: string): string {
+  return `refine: { schema: refined.avsc, lookups: [${items}] }`
+}

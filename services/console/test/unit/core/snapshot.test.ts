@@ -132,6 +132,15 @@ describe('books', () => {
     expect(live!.silver).toEqual({ lag: null, counts: null, announcedAt: null, maxEventTime: null })
   })
 
+  test('outputs are those of all lanes, and what is parked waits until it is released', () => {
+    const [key, event] = commit('refined', 1, 0, { ok: 1, outputs: 2, drop: 1, deadLetter: 1 })
+    const parked: [string, typeof event] = [key.replace('/main/', '/parked/'), { ...event, lane: 'parked' }]
+    const commits = new Map([commit('refined', 1, 0, { ok: 5, outputs: 6, parked: 4 }), parked])
+    const [live] = buildSnapshot(inputs({ commits })).streams[0]!.versions
+    expect(live!.enricher.counts).toMatchObject({ ok: 5, outputs: 8, drop: 0, deadLetter: 0, parked: 4 })
+    expect(live!.waiting).toBe(1)
+  })
+
   test('an event time beyond what a date can hold is left out', () => {
     const [key, event] = commit('landing', 1, 0, {})
     const commits = new Map([[key, { ...event, maxEventTime: 9e15 }]])

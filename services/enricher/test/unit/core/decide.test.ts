@@ -219,7 +219,12 @@ describe('deciding a record', () => {
   })
 
   test('rows and the coordinates of rows reach refine.ts and the output', () => {
-    const joined = { rows: { city: { name: 'Austin' } }, header: 'city=main;raw-9;0;1;0', problem: null }
+    const joined = {
+      rows: { city: { name: 'Austin' } },
+      header: 'city=main;raw-9;0;1;0',
+      problem: null,
+      transient: null,
+    }
     const fate = decide(
       decidable((_event, { joins }) => ok({ n: 1, city: joins['city'] })),
       joined,

@@ -60,6 +60,7 @@ describe('silver source', () => {
       _partition: 4,
       _offset: 100n,
       _index: 2,
+      _raw_offset: 100n,
       _event_id: 'event-1',
       _event_time: '2026-01-02T02:04:05.123456Z',
       _schema_id: 7,

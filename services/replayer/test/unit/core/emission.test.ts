@@ -37,6 +37,7 @@ async function emit(
       },
     },
     topics: {
+      configure: () => Promise.reject(new Error('not asked for')),
       ensure: async () => [],
       ids: async () => new Map([['raw.s.v1', of.rawId ?? 'id']]),
       partitionCount: async () => 1,

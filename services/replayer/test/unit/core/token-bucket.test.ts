@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
+import { createManualClock } from '@mesh/shared/testing/manual-clock'
 import { expect, test } from 'vitest'
 import { createTokenBucket } from '../../../src/core/token-bucket.ts'
-import { createManualClock } from '../../support/manual-clock.ts'
 
 /** Takes one record after another and tells at which second each came through. */
 async function seconds(perSecond: number, counts: readonly number[]): Promise<number[]> {

@@ -38,6 +38,7 @@ describe('writing', () => {
         '0',
         '1',
         '0',
+        '1',
         'e1',
         '2023-11-14 22:13:21+00',
         '7',
@@ -54,6 +55,7 @@ describe('writing', () => {
         '0',
         '2',
         '0',
+        '2',
         'e2',
         '2023-11-14 22:13:22+00',
         null,
@@ -240,6 +242,31 @@ describe('views', () => {
     ])
     await warehouse.project({ table: TABLE, mode: 'upsert', epoch: 1 })
     expect(await textsOf(file, 'SELECT _key, id FROM flights')).toEqual([['a', 'f3']])
+  })
+
+  test('order is that of the source, also where a record waited and came out in another lane', async () => {
+    const file = await freshFile()
+    const warehouse = createDuckDbWarehouse(file)
+    await warehouse.prepare(TABLE)
+    const parked = (rawOffset: number, offset: number, key: string) => {
+      const src = { ...rowAt(rawOffset).src, lane: 'parked', offset }
+      return rowAt(rawOffset, { key, src })
+    }
+    await warehouse.write([
+      stepOf(TABLE, [
+        rowAt(1, { key: 'a' }),
+        parked(2, 999_999, 'a'),
+        rowAt(3, { key: 'a' }),
+        rowAt(4, { key: 'b' }),
+        parked(5, 1_999_998, 'b'),
+        parked(6, 1_999_999, 'b'),
+      ]),
+    ])
+    await warehouse.project({ table: TABLE, mode: 'upsert', epoch: 0 })
+    expect(await textsOf(file, 'SELECT _key, id, _raw_offset FROM FLIGHTS ORDER BY _key')).toEqual([
+      ['a', 'f3', '3'],
+      ['b', 'f6', '6'],
+    ])
   })
 
   test('of one raw record the last output of a key wins', async () => {

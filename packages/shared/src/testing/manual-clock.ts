@@ -1,6 +1,10 @@
-import type { Clock } from '../../src/core/ports.ts'
-
-export type ManualClock = Clock & { advance(ms: number): void }
+export type ManualClock = {
+  /** Epoch ms. */
+  now(): number
+  /** Resolves once time has moved by `ms`, or when the signal is aborted. */
+  wait(ms: number, signal?: AbortSignal): Promise<void>
+  advance(ms: number): void
+}
 
 /** Time that moves only when a test says so. */
 export function createManualClock(start: number = Date.parse('2026-03-01T00:00:00Z')): ManualClock {

@@ -1,0 +1,26 @@
+import { readFile } from 'node:fs/promises'
+import { MeshError } from '../core/errors.ts'
+
+export type ReadSecret = (reference: string) => Promise<string>
+
+/**
+ * What `env:NAME` or `file:/path` stands for; a file's last line feed is not part of it.
+ * @throws MeshError MESH_SECRET_MISSING naming the reference, never the secret
+ */
+export function createSecretReader(env: Readonly<Record<string, string | undefined>>): ReadSecret {
+  return async function readSecret(reference) {
+    const [, kind, name] = /^(env|file):(.+)$/.exec(reference) ?? []
+    const value = kind === 'env' ? env[name!] : kind === 'file' ? await readIfThere(name!) : undefined
+    if (value) return value
+    throw new MeshError('MESH_SECRET_MISSING', `${reference} is not set or empty`, { place: reference })
+  }
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return (await readFile(file, 'utf8')).replace(/\r?\n$/, '')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,7 @@
+import { expect, it } from 'vitest'
+import { PRODUCER_CLIENTS, producerClient } from '../../../src/kafka/connect-kafka.ts'
+
+it('takes the clients that there are, and names them when it is given another', () => {
+  expect(PRODUCER_CLIENTS.map(producerClient)).toEqual(['platformatic', 'kafkajs'])
+  expect(() => producerClient('kafka')).toThrow('MESH_KAFKA_PRODUCER=kafka: expected one of platformatic, kafkajs')
+})

@@ -1,0 +1,67 @@
+import { describe, expect, test } from 'vitest'
+import { parseJobFile } from '../../../src/schema/job-file.ts'
+import { nextScheduled } from '../../../src/schema/job-schedule.ts'
+
+const GOOD = `name: gold
+engine: dbt
+inputs:
+  - { stream: flights, layer: landing }
+`
+const read = (text: string, streams: readonly string[] | null = ['flights']) =>
+  parseJobFile(text, { file: 'jobs/gold.yaml', streams })
+
+test('what a job file leaves out has a default', () => {
+  expect(read(GOOD)).toMatchObject({
+    coalesce: { quietMs: 500, maxWaitMs: 10_000, minIntervalMs: 0 },
+    concurrency: 1,
+    retries: { attempts: 3, backoffMs: 5000, maxBackoffMs: 300_000 },
+    timeoutMs: 3_600_000,
+    schedule: null,
+    replays: false,
+    options: {},
+  })
+})
+
+describe('a bad job file is refused with file, line and the way out', () => {
+  test.for([
+    ['an unknown key', `${GOOD}descripton: x\n`, 5, /unknown key `descripton`: did you mean `description`\?/],
+    ['a key of the engine that nobody knows', `${GOOD}dbt: { projet: x }\n`, 5, /did you mean `project`/],
+    ['an unknown engine', GOOD.replace('dbt', 'dbx'), 2, /engine must be dbt or http or command/],
+    ['an unknown layer', GOOD.replace('landing', 'gold'), 4, /layer must be refined or bronze or silver or landing/],
+    [
+      'a stream that is not there',
+      GOOD.replace('flights', 'flihgts'),
+      4,
+      /there is no stream `flihgts`; there are: flights/,
+    ],
+    ["a name that is not the file's", GOOD.replace('name: gold', 'name: golden'), 1, /but the file is `gold.yaml`/],
+    ['a duration nobody can read', `${GOOD}timeout: soon\n`, 5, /timeout must look like a duration such as 500ms/],
+    ['a cron nobody can read', `${GOOD}schedule: { cron: '61 * * * *' }\n`, 5, /schedule: /],
+    ['a zone nobody knows', `${GOOD}schedule: { cron: '0 4 * * *', zone: Mars/Olympus }\n`, 5, /schedule: .*Mars/],
+    ['options of another engine', `${GOOD}http: { url: 'http://x' }\n`, 5, /`http:` is for engine http/],
+    ['an engine without its part', GOOD.replace('dbt', 'command'), 2, /engine command needs the key `command`/],
+    ['the same input twice', `${GOOD}  - { stream: flights, layer: landing }\n`, 5, /named twice/],
+    ['two dbt runs at a time', `${GOOD}concurrency: 2\n`, 5, /concurrency is 1 for engine dbt/],
+    ['quiet longer than the longest wait', `${GOOD}coalesce: { quiet: 1m, maxWait: 1s }\n`, 5, /longer than/],
+    ['broken YAML', `${GOOD}inputs: [\n`, 5, /jobs\/gold.yaml:/],
+  ] as const)('%s', ([, text, line, reason]) => {
+    expect(() => read(text)).toThrow(
+      expect.objectContaining({
+        code: 'MESH_JOB_INVALID',
+        place: `jobs/gold.yaml:${line}`,
+        message: expect.stringMatching(reason),
+      }),
+    )
+  })
+
+  test('every problem is told at once', () => {
+    const text = GOOD.replace('engine: dbt', 'engine: dbx').replace('landing', 'gold')
+    expect(() => read(text)).toThrow(/gold.yaml:2: .*\njobs\/gold.yaml:4: /)
+  })
+})
+
+test('a schedule is read in its own zone', () => {
+  const winter = Date.parse('2026-01-10T00:00:00Z')
+  expect(nextScheduled({ cron: '0 4 * * *', zone: 'Europe/Berlin' }, winter)).toBe(Date.parse('2026-01-10T03:00:00Z'))
+  expect(nextScheduled({ cron: '0 4 * * *', zone: 'UTC' }, winter)).toBe(Date.parse('2026-01-10T04:00:00Z'))
+})

@@ -1,0 +1,89 @@
+import { fileURLToPath } from 'node:url'
+import { MeshError } from '@mesh/shared/core/errors'
+import { COMMON_CONFIG, type ConfigOf, STATE_CONFIG } from '@mesh/shared/runtime/config'
+
+export const ENV_PREFIX = 'MESH_JOB_TRIGGER_'
+
+const OWN_CONFIG = {
+  projectDir: {
+    env: 'MESH_PROJECT_DIR',
+    kind: 'string',
+    doc: 'Folder with jobs/ and transforms/; commands of jobs run here.',
+  },
+  warehouseUrl: {
+    env: 'MESH_WAREHOUSE_URL',
+    kind: 'string',
+    default: null,
+    doc: 'Landing: duckdb:///absolute/file.duckdb.',
+  },
+  goldUrl: {
+    env: 'MESH_GOLD_URL',
+    kind: 'string',
+    default: null,
+    doc: 'Gold, which dbt owns: duckdb:///absolute/file.duckdb.',
+  },
+  dbtPython: {
+    env: 'MESH_DBT_PYTHON',
+    kind: 'string',
+    default: null,
+    doc: 'Python that has the packages of transforms/dbt/requirements.lock.txt. Absent: runs of engine dbt wait.',
+  },
+  dbtMissing: {
+    env: 'MESH_DBT_MISSING',
+    kind: 'string',
+    default: 'MESH_DBT_PYTHON is not set',
+    doc: 'Why there is no dbt, shown on the runs that wait for it.',
+  },
+  dbtMaxRss: {
+    env: 'MESH_JOB_TRIGGER_DBT_MAX_RSS_MB',
+    kind: 'integer',
+    default: 1024,
+    min: 128,
+    max: 1_048_576,
+    doc: 'The resident dbt process is started anew once it has grown beyond this.',
+  },
+  dbtMaxInvocations: {
+    env: 'MESH_JOB_TRIGGER_DBT_MAX_INVOCATIONS',
+    kind: 'integer',
+    default: 500,
+    min: 1,
+    max: 1_000_000,
+    doc: 'The resident dbt process is started anew after so many runs.',
+  },
+  checkpointInterval: {
+    env: 'MESH_JOB_TRIGGER_CHECKPOINT_INTERVAL',
+    kind: 'duration',
+    default: 2000,
+    min: 10,
+    doc: 'Positions and the group offset are written at most this often.',
+  },
+  rescanInterval: {
+    env: 'MESH_JOB_TRIGGER_RESCAN_INTERVAL',
+    kind: 'duration',
+    default: 2000,
+    min: 50,
+    doc: 'How often the jobs folder is looked at for changes.',
+  },
+  keepRuns: {
+    env: 'MESH_JOB_TRIGGER_KEEP_RUNS',
+    kind: 'integer',
+    default: 200,
+    min: 1,
+    max: 100_000,
+    doc: 'Succeeded runs of a job that mesh.runs keeps; dead ones stay.',
+  },
+} as const
+
+type Settings = typeof COMMON_CONFIG & typeof STATE_CONFIG & typeof OWN_CONFIG
+export const CONFIG: Settings = { ...COMMON_CONFIG, ...STATE_CONFIG, ...OWN_CONFIG }
+
+export type Config = ConfigOf<Settings>
+
+/** Path of a `duckdb:` URL. @throws MeshError MESH_CONFIG_INVALID */
+export function duckDbPath(name: string, url: string): string {
+  const parsed = URL.canParse(url) ? new URL(url) : null
+  if (parsed?.protocol !== 'duckdb:' || parsed.host !== '' || parsed.pathname.length < 2) {
+    throw new MeshError('MESH_CONFIG_INVALID', `${name} is not duckdb:///absolute/file.duckdb`)
+  }
+  return fileURLToPath(`file://${parsed.pathname}`)
+}

@@ -1,0 +1,51 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Logger } from '@mesh/shared/runtime/logger'
+import { createCommandEngine } from './adapters/command-engine.ts'
+import { createDbtEngine } from './adapters/dbt-engine.ts'
+import { createDbtRunner } from './adapters/dbt-runner.ts'
+import { createHttpEngine } from './adapters/http-engine.ts'
+import { type Config, duckDbPath } from './config.ts'
+import type { Engines } from './core/ports.ts'
+
+const DBT = join('transforms', 'dbt')
+/** Beside this code: the project may bring models of its own, the runner is the mesh's. */
+const MESH_DBT = join(import.meta.dirname, '..', '..', '..', DBT)
+
+/** Every engine that this process can run. */
+export function createEngines(config: Config, env: NodeJS.ProcessEnv, logger: Logger): Engines {
+  const { stateDir, projectDir } = config
+  const python = config.dbtPython !== null && existsSync(config.dbtPython) ? config.dbtPython : null
+  const missing = config.dbtPython === null || python ? config.dbtMissing : `there is no ${config.dbtPython}`
+  const dbt = createDbtEngine({
+    runner:
+      python === null
+        ? null
+        : createDbtRunner({
+            python,
+            script: join(MESH_DBT, 'runner', 'mesh_dbt_runner.py'),
+            env: { ...env, ...dbtEnvironment(config) },
+            maxRssMb: config.dbtMaxRss,
+            maxInvocations: config.dbtMaxInvocations,
+            started: (pid) => logger.info({ pid }, 'the dbt process is up'),
+          }),
+    missing,
+    stateDir,
+    projectDir,
+    targetPath: join(stateDir, 'dbt'),
+  })
+  void dbt.warm()
+  return {
+    command: createCommandEngine({ stateDir, projectDir, env }),
+    http: createHttpEngine(env),
+    dbt,
+  }
+}
+
+function dbtEnvironment({ warehouseUrl, goldUrl }: Config): Record<string, string> {
+  return {
+    MESH_DBT_PLUGINS: join(MESH_DBT, 'plugins'),
+    ...(warehouseUrl ? { MESH_LANDING_FILE: duckDbPath('MESH_WAREHOUSE_URL', warehouseUrl) } : {}),
+    ...(goldUrl ? { MESH_GOLD_FILE: duckDbPath('MESH_GOLD_URL', goldUrl) } : {}),
+  }
+}

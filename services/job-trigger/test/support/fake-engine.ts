@@ -1,0 +1,55 @@
+import { MeshError } from '@mesh/shared/core/errors'
+import type { Execution, ExecutionStatus, JobEngine } from '../../src/core/ports.ts'
+
+/** An engine in memory: what it has is what outlives the job-trigger, as a real one would. */
+export type FakeEngine = JobEngine & {
+  /** Executions that it began, in order; an id twice is a run twice. */
+  readonly begun: Execution[]
+  /** Runs that ended well, in order. */
+  readonly done: Execution[]
+  away: boolean
+  /** Decides what a new execution comes to; `hold` leaves it running. */
+  behave: (execution: Execution) => 'succeed' | 'fail' | 'hold'
+  finish(id: string, how: 'succeed' | 'fail'): void
+}
+
+export function createFakeEngine(): FakeEngine {
+  const statuses = new Map<string, ExecutionStatus>()
+  const executions = new Map<string, Execution>()
+  const engine: FakeEngine = {
+    begun: [],
+    done: [],
+    away: false,
+    behave: () => 'succeed',
+    pollMs: 100,
+    async submit(execution) {
+      if (engine.away) throw new MeshError('MESH_JOB_ENGINE_AWAY', 'nobody listens')
+      if (statuses.has(execution.id)) return
+      engine.begun.push(execution)
+      executions.set(execution.id, execution)
+      statuses.set(execution.id, { state: 'running' })
+      const outcome = engine.behave(execution)
+      if (outcome !== 'hold') engine.finish(execution.id, outcome)
+    },
+    async status({ id }) {
+      if (engine.away) throw new MeshError('MESH_JOB_ENGINE_AWAY', 'nobody listens')
+      return statuses.get(id) ?? { state: 'unknown' }
+    },
+    async cancel({ id }) {
+      if (statuses.get(id)?.state === 'running') engine.finish(id, 'fail')
+    },
+    logs: async () => 'log',
+    close: async () => {},
+    finish(id, how) {
+      const result = { outputs: [{ name: 'gold.t', status: 'success' }], artefacts: {}, message: null }
+      if (how === 'succeed') engine.done.push(executions.get(id)!)
+      statuses.set(
+        id,
+        how === 'succeed'
+          ? { state: 'succeeded', result }
+          : { state: 'failed', error: { code: 'MESH_JOB_FAILED', message: 'a model failed' }, result },
+      )
+    },
+  }
+  return engine
+}
