@@ -2,6 +2,7 @@ import { expect, it } from 'vitest'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
 import type { AuditReport } from '../../services/ingest-gateway/src/core/sources/source-types.ts'
 import type { CdcWorld } from './cdc-world.ts'
+import type { RawChange } from './raw-log.ts'
 
 const COLUMNS = `a int, b text, primary key (a, b), n numeric(10,3), n2 numeric, d date, ts timestamp, tz timestamptz, tm time,
   f4 float4, f8 float8, by bytea, j json, jb jsonb, u uuid, bo bool, ch char(5), ip inet, big bigint, long text,
@@ -18,6 +19,10 @@ async function unseen(world: CdcWorld, statements: readonly string[]): Promise<v
   await world.sql("alter publication mesh_audited set (publish = 'insert, update, delete, truncate')")
 }
 
+/** Read again by an incremental snapshot, or the one delete that was lost. */
+const isRepair = ({ key, change }: RawChange): boolean =>
+  change.source.snapshot === 'incremental' || (change.op === 'd' && key === '[9,"x\\"é9"]')
+
 /** Lossy things done to a captured table, and what the auditor makes of them. */
 export function describeAudit(of: () => CdcWorld): void {
   const audit = (repair = false): Promise<AuditReport> =>
@@ -32,6 +37,8 @@ export function describeAudit(of: () => CdcWorld): void {
     world.source('audited')
     await world.stream('kinds', 'audited', 'public.kinds')
     await world.report('audited', ({ state }) => state === 'running', 'to run')
+    const raw = await world.raw('kinds')
+    await raw.until((records) => records.length >= 302, 'the snapshot')
     await world.sql(`update kinds set n = n + 1, f8 = f8 / 3, tz = tz + interval '1 us' where a between 1 and 50`)
     await world.sql(`delete from kinds where a = 60`)
     await world.sql(`update kinds set b = 'moved' where a = 61`)
@@ -60,10 +67,10 @@ export function describeAudit(of: () => CdcWorld): void {
     expect(found.badRanges.length).toBeGreaterThan(0)
 
     const raw = await of().raw('kinds')
-    const before = (await raw.until((records) => records.length > 302, 'what there is')).length
     expect((await audit(true)).repaired).toBe(4)
-    await raw.until((records) => records.length >= before + 4, 'the rows that were put right')
-    const again = raw.records().slice(before)
+    const again = await raw
+      .until((records) => records.filter(isRepair).length >= 4, 'the rows that were put right')
+      .then((records) => records.filter(isRepair))
     expect(again.map(({ key, change }) => [key, change.op]).sort()).toEqual([
       ['[2000,"lost"]', 'r'],
       ['[7,"x\\"é7"]', 'r'],
