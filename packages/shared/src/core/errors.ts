@@ -223,7 +223,7 @@ export const ERRORS = {
   },
   MESH_PRIVACY_NOT_SEALED: {
     status: 422,
-    hint: 'Give a value as it stands in the refined topic or a table: mesh-enc.1.…',
+    hint: 'Give a value as it stands in the refined topic or a table; it begins with mesh-enc.1.',
   },
   MESH_LOOKUP_FAILED: {
     status: 503,

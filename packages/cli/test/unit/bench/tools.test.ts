@@ -4,7 +4,14 @@ import { consumerRate, producerRate } from '../../../../../tests/bench/java-ceil
 import { parseOptions } from '../../../../../tests/bench/options.ts'
 
 test('options have defaults and bounds', () => {
-  expect(parseOptions([])).toEqual({ records: 300_000, repeats: 3, jsonFile: null, profile: false, clients: false })
+  expect(parseOptions([])).toEqual({
+    records: 300_000,
+    repeats: 3,
+    jsonFile: null,
+    profile: false,
+    clients: false,
+    freshness: null,
+  })
   expect(parseOptions(['--records', '5000', '--repeats', '1', '--json', 'out.json', '--profile', '--clients'])).toEqual(
     {
       records: 5000,
@@ -12,9 +19,11 @@ test('options have defaults and bounds', () => {
       jsonFile: 'out.json',
       profile: true,
       clients: true,
+      freshness: null,
     },
   )
   expect(() => parseOptions(['--records', '10'])).toThrow('--records: 10 is not a whole number from 1000 to')
+  expect(parseOptions(['--freshness', '50']).freshness).toBe(50)
   expect(() => parseOptions(['--repeats', '1.5'])).toThrow('--repeats')
   expect(() => parseOptions(['--rekords', '5000'])).toThrow('rekords')
 })
