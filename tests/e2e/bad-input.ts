@@ -115,9 +115,10 @@ export function describeBadInput(mesh: () => MeshUnderTest): void {
         })
       }
     })
-    expect(letters).toHaveLength(1)
-    expect(letters[0]!.value).toBe(bad)
-    expect(letters[0]!.headers).toMatchObject({
+    // At least once: a process that was stopped in between may have written it again, under the same mesh-src.
+    const own = letters.filter(({ value }) => value === bad)
+    expect(new Set(own.map(({ headers }) => headers['mesh-src'])).size).toBe(1)
+    expect(own[0]!.headers).toMatchObject({
       'mesh-error-code': 'FLIGHT_DATE',
       '__connect.errors.topic': 'raw.flights.v1',
     })
@@ -132,9 +133,9 @@ export function describeBadInput(mesh: () => MeshUnderTest): void {
     ],
     [
       'an option that is not built',
-      'name: odd\nrefine: { schema: refined.avsc, guarantee: exactly-once }\n',
+      'name: odd\nrefine: { schema: refined.avsc }\nlake: { silver: { format: parquet, table: delta } }\n',
       'MESH_CONTRACT_NOT_YET',
-      /stream\.yaml:2/,
+      /stream\.yaml:3/,
     ],
     ['a missing schema', 'name: odd\nrefine: { schema: nowhere.avsc }\n', 'MESH_CONTRACT_', /nowhere\.avsc/],
   ])('refuses a contract with %s, naming file and line', async (_name, yaml, code, text) => {

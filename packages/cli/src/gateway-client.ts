@@ -16,7 +16,9 @@ export type PostResult = { readonly httpStatus: number; readonly receipts: reado
 
 export type GatewayAddress = { readonly url: string; readonly apiKey: string | null }
 
-const RETRIES = 8
+/** A gateway that was killed on a busy machine takes its time to be back. */
+const GIVE_UP_MS = 90_000
+const MAX_PAUSE_MS = 2000
 
 /**
  * Posts a body to a stream. A 503 means "outcome unknown, same ids may be sent again": it is retried with the same
@@ -43,9 +45,10 @@ export async function postEvents(
 
 /** One HTTP request to the gateway, repeated while it is away or answers 503. */
 export async function sendWithRetry(url: string, init: RequestInit): Promise<PostResult> {
+  const deadline = Date.now() + GIVE_UP_MS
   let last: unknown = null
-  for (let attempt = 0; attempt < RETRIES; attempt++) {
-    if (attempt > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(250 * 2 ** attempt, 4000)))
+  for (let pause = 250; Date.now() < deadline; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
+    if (last !== null) await new Promise((resolve) => setTimeout(resolve, pause))
     try {
       const response = await fetch(url, { ...init, signal: AbortSignal.timeout(60_000) })
       const text = await response.text()
@@ -58,7 +61,8 @@ export async function sendWithRetry(url: string, init: RequestInit): Promise<Pos
       last = error
     }
   }
-  throw new MeshError('MESH_KAFKA_UNAVAILABLE', `posting to ${url} failed ${RETRIES} times`, { cause: last })
+  const message = `posting to ${url} failed for ${GIVE_UP_MS / 1000} s`
+  throw new MeshError('MESH_KAFKA_UNAVAILABLE', message, { cause: last })
 }
 
 function receiptsOf(text: string, status: number): Receipt[] {
