@@ -3,9 +3,11 @@ import { join, resolve } from 'node:path'
 import { describeError, isMeshError } from '@mesh/shared/core/errors'
 import { findCommand, type OptionValue, type ParsedArguments, parseCommandLine } from './arguments.ts'
 import type { Command, CommandContext } from './command.ts'
+import { bi } from './commands/bi.ts'
 import { dbt } from './commands/dbt.ts'
 import { down } from './commands/down.ts'
 import { jobs } from './commands/jobs.ts'
+import { lineage } from './commands/lineage.ts'
 import { post } from './commands/post.ts'
 import { replay } from './commands/replay.ts'
 import { sql } from './commands/sql.ts'
@@ -20,7 +22,22 @@ import type { Environment } from './stack/process.ts'
 import { renderHelp, renderOverview } from './usage.ts'
 
 /** In the order of `mesh --help`. */
-const COMMANDS: readonly Command[] = [start, up, down, status, streams, post, tail, sql, verify, replay, jobs, dbt]
+const COMMANDS: readonly Command[] = [
+  start,
+  up,
+  down,
+  status,
+  streams,
+  post,
+  tail,
+  sql,
+  verify,
+  replay,
+  jobs,
+  dbt,
+  lineage,
+  bi,
+]
 
 process.exitCode = await main(process.argv.slice(2), process.env)
 
