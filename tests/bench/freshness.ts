@@ -2,10 +2,10 @@ import { cpSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import type { RunsResponse } from '@mesh/shared/core/runs'
+import { queryWithGold } from '@mesh/shared/warehouse/duckdb-reader'
 import { postEvents } from '../../packages/cli/src/gateway-client.ts'
 import { callJson } from '../../packages/cli/src/http-json.ts'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
-import { queryWithGold } from '../../packages/cli/src/warehouse-reader.ts'
 import { startMesh } from '../e2e/mesh-under-test.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')

@@ -33,7 +33,10 @@ function options(): BenchOptions {
 
 async function main(options: BenchOptions, signal: AbortSignal): Promise<void> {
   const { freshness } = options
-  if (freshness !== null) return console.log(renderFreshness(await measureFreshness(freshness, say)))
+  if (freshness !== null) {
+    console.log(renderFreshness(await measureFreshness(freshness, say)))
+    return
+  }
   mkdirSync(RUNS, { recursive: true })
   await sweepAbandoned(RUNS)
   const folder = join(RUNS, String(process.pid))

@@ -2,8 +2,8 @@ import { createHmac } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { queryWarehouse } from '@mesh/shared/warehouse/duckdb-reader'
 import { expect, it } from 'vitest'
-import { queryWarehouse } from '../../packages/cli/src/warehouse-reader.ts'
 import type { MeshUnderTest } from './mesh-under-test.ts'
 
 type Answer = {

@@ -1,11 +1,11 @@
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JobsResponse, Run, RunsResponse } from '@mesh/shared/core/runs'
+import { queryWithGold } from '@mesh/shared/warehouse/duckdb-reader'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { postEvents } from '../../packages/cli/src/gateway-client.ts'
 import { callJson } from '../../packages/cli/src/http-json.ts'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
-import { queryWithGold } from '../../packages/cli/src/warehouse-reader.ts'
 import { type MeshUnderTest, startMesh } from './mesh-under-test.ts'
 
 /** Real Kafka, real services, real dbt: nobody touches anything between the POST and the changed row. */

@@ -1,9 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { queryFiles, queryWarehouse } from '@mesh/shared/warehouse/duckdb-reader'
 import { expect, it } from 'vitest'
 import { postEvents } from '../../packages/cli/src/gateway-client.ts'
-import { queryFiles, queryWarehouse } from '../../packages/cli/src/warehouse-reader.ts'
 import type { MeshUnderTest } from './mesh-under-test.ts'
 
 const FILES: Readonly<Record<string, string>> = {

@@ -4,9 +4,11 @@ import { describeError, isMeshError } from '@mesh/shared/core/errors'
 import { findCommand, type OptionValue, type ParsedArguments, parseCommandLine } from './arguments.ts'
 import type { Command, CommandContext } from './command.ts'
 import { audit } from './commands/audit.ts'
+import { bi } from './commands/bi.ts'
 import { dbt } from './commands/dbt.ts'
 import { down } from './commands/down.ts'
 import { jobs } from './commands/jobs.ts'
+import { lineage } from './commands/lineage.ts'
 import { post } from './commands/post.ts'
 import { privacy } from './commands/privacy.ts'
 import { replay } from './commands/replay.ts'
@@ -38,6 +40,8 @@ const COMMANDS: readonly Command[] = [
   replay,
   jobs,
   dbt,
+  lineage,
+  bi,
   privacy,
 ]
 

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { MeshError } from '@mesh/shared/core/errors'
 import { COMMON_CONFIG, type ConfigOf } from '@mesh/shared/runtime/config'
 import type { ServiceAddress } from './adapters/service-probe.ts'
@@ -25,6 +26,19 @@ const OWN_CONFIG = {
     min: 10,
     doc: 'After this a service that does not answer is shown as down.',
   },
+  goldUrl: {
+    env: 'MESH_GOLD_URL',
+    kind: 'string',
+    default: null,
+    doc: 'Gold, which dbt owns: duckdb:///absolute/file.duckdb.',
+  },
+  goldRefresh: {
+    env: 'MESH_CONSOLE_GOLD_REFRESH',
+    kind: 'duration',
+    default: 5000,
+    min: 500,
+    doc: 'Gold is opened at most this often, however many pages show it.',
+  },
   maxPages: {
     env: 'MESH_CONSOLE_MAX_PAGES',
     kind: 'integer',
@@ -50,4 +64,14 @@ export function serviceAddresses(entries: readonly string[]): ServiceAddress[] {
     }
     return { name, url: url.replace(/\/+$/, '') }
   })
+}
+
+/** Path of a `duckdb:` URL. Null for none. @throws MeshError MESH_CONFIG_INVALID */
+export function goldFile(url: string | null): string | null {
+  if (url === null) return null
+  const parsed = URL.canParse(url) ? new URL(url) : null
+  if (parsed?.protocol !== 'duckdb:' || parsed.host !== '' || parsed.pathname.length < 2) {
+    throw new MeshError('MESH_CONFIG_INVALID', 'MESH_GOLD_URL is not duckdb:///absolute/file.duckdb')
+  }
+  return fileURLToPath(`file://${parsed.pathname}`)
 }

@@ -7,9 +7,10 @@ import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
 import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createEventStream } from './adapters/event-stream.ts'
+import { createGoldReader } from './adapters/gold-reader.ts'
 import { probeServices } from './adapters/service-probe.ts'
 import { createTopicTable } from './adapters/topic-table.ts'
-import { CONFIG, ENV_PREFIX, serviceAddresses } from './config.ts'
+import { CONFIG, ENV_PREFIX, goldFile, serviceAddresses } from './config.ts'
 import { registerRoutes } from './routes.ts'
 import { createConsole } from './service.ts'
 import { createConsoleTelemetry } from './telemetry.ts'
@@ -38,6 +39,7 @@ await runService({
       wallClock: () => new Date().toISOString(),
       telemetry: createConsoleTelemetry(telemetry, logger),
     })
+    const gold = createGoldReader(goldFile(config.goldUrl), config.goldRefresh, () => performance.now())
     const clients: Service = { start: async () => {}, stop: () => kafka.close() }
     const http = createHttpServer({
       host: config.httpHost,
@@ -45,7 +47,7 @@ await runService({
       telemetry,
       logger,
       readiness: () => mesh.readiness(),
-      routes: (app) => registerRoutes(app, mesh, pages),
+      routes: (app) => registerRoutes(app, { mesh, pages, gold }),
     })
     // Stopped in reverse: the open pages first, or the server would wait for them.
     return [clients, http, mesh]

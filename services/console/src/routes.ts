@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { EventStream } from './adapters/event-stream.ts'
+import type { GoldReader } from './adapters/gold-reader.ts'
 import type { Console } from './service.ts'
 
 const PAGE = join(import.meta.dirname, 'page')
@@ -10,6 +11,10 @@ const FILES: Readonly<Record<string, { readonly file: string; readonly type: str
   '/page.js': { file: 'page.js', type: 'text/javascript; charset=utf-8' },
   '/dom.js': { file: 'dom.js', type: 'text/javascript; charset=utf-8' },
   '/picture.js': { file: 'picture.js', type: 'text/javascript; charset=utf-8' },
+  '/gold': { file: 'gold.html', type: 'text/html; charset=utf-8' },
+  '/gold.js': { file: 'gold.js', type: 'text/javascript; charset=utf-8' },
+  '/charts.js': { file: 'charts.js', type: 'text/javascript; charset=utf-8' },
+  '/gold.css': { file: 'gold.css', type: 'text/css; charset=utf-8' },
   '/page.css': { file: 'page.css', type: 'text/css; charset=utf-8' },
 }
 /** Everything comes from this server; no script or style in the HTML, no frame around it. */
@@ -21,8 +26,13 @@ const HEADERS = {
   'cache-control': 'no-cache',
 }
 
-/** `/` the page, `/events` its snapshots as server-sent events, `/api/snapshot` one of them. */
-export function registerRoutes(app: FastifyInstance, mesh: Console, pages: EventStream): void {
+export type RouteParts = { readonly mesh: Console; readonly pages: EventStream; readonly gold: GoldReader }
+
+/**
+ * `/` the page, `/events` its snapshots as server-sent events, `/api/snapshot` one of them; `/gold` the page over gold, `/api/gold` what
+ * it draws.
+ */
+export function registerRoutes(app: FastifyInstance, { mesh, pages, gold }: RouteParts): void {
   for (const [path, { file, type }] of Object.entries(FILES)) {
     app.get(path, async (_request, reply) =>
       reply.headers({ ...HEADERS, 'content-type': type }).send(await readFile(join(PAGE, file))),
@@ -31,6 +41,7 @@ export function registerRoutes(app: FastifyInstance, mesh: Console, pages: Event
   app.get('/api/snapshot', async (_request, reply) =>
     reply.header('cache-control', 'no-store').send(await mesh.snapshot()),
   )
+  app.get('/api/gold', async (_request, reply) => reply.header('cache-control', 'no-store').send(await gold()))
   app.get('/events', (_request, reply) => {
     if (!pages.add(reply.raw)) return reply.code(503).send({ message: 'too many pages are open' })
     reply.hijack()

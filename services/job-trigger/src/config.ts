@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { MeshError } from '@mesh/shared/core/errors'
-import { COMMON_CONFIG, type ConfigOf, STATE_CONFIG } from '@mesh/shared/runtime/config'
+import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG, STATE_CONFIG } from '@mesh/shared/runtime/config'
 
 export const ENV_PREFIX = 'MESH_JOB_TRIGGER_'
 
@@ -72,10 +72,49 @@ const OWN_CONFIG = {
     max: 100_000,
     doc: 'Succeeded runs of a job that mesh.runs keeps; dead ones stay.',
   },
+  lineageUrl: {
+    env: 'MESH_JOB_TRIGGER_LINEAGE_URL',
+    kind: 'string',
+    default: null,
+    doc: 'OpenLineage receiver that gets every event of mesh.lineage, the whole address: http://host:5000/api/v1/lineage.',
+  },
+  lineageApiKey: {
+    env: 'MESH_JOB_TRIGGER_LINEAGE_API_KEY',
+    kind: 'string',
+    default: null,
+    secret: true,
+    doc: 'Bearer token for the receiver.',
+  },
+  lineageNamespace: {
+    env: 'MESH_JOB_TRIGGER_LINEAGE_NAMESPACE',
+    kind: 'string',
+    default: 'kappa-mesh',
+    doc: 'OpenLineage namespace of the jobs of this mesh.',
+  },
 } as const
 
-type Settings = typeof COMMON_CONFIG & typeof STATE_CONFIG & typeof OWN_CONFIG
-export const CONFIG: Settings = { ...COMMON_CONFIG, ...STATE_CONFIG, ...OWN_CONFIG }
+/** Absent: lineage names the lake's datasets without a place, and tells no columns of streams. */
+const OPTIONAL_LAKE_URL = {
+  lakeUrl: {
+    env: 'MESH_LAKE_URL',
+    kind: 'string',
+    default: null,
+    doc: 'Object store: file:///absolute/folder or s3://bucket/prefix.',
+  },
+} as const
+
+type Settings = typeof COMMON_CONFIG &
+  typeof STATE_CONFIG &
+  Omit<typeof LAKE_CONFIG, 'lakeUrl'> &
+  typeof OPTIONAL_LAKE_URL &
+  typeof OWN_CONFIG
+export const CONFIG: Settings = {
+  ...COMMON_CONFIG,
+  ...STATE_CONFIG,
+  ...LAKE_CONFIG,
+  ...OPTIONAL_LAKE_URL,
+  ...OWN_CONFIG,
+}
 
 export type Config = ConfigOf<Settings>
 
@@ -86,4 +125,12 @@ export function duckDbPath(name: string, url: string): string {
     throw new MeshError('MESH_CONFIG_INVALID', `${name} is not duckdb:///absolute/file.duckdb`)
   }
   return fileURLToPath(`file://${parsed.pathname}`)
+}
+
+/** @throws MeshError MESH_CONFIG_INVALID */
+export function lineageUrl(url: string | null): string | null {
+  if (url !== null && !/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) {
+    throw new MeshError('MESH_CONFIG_INVALID', 'MESH_JOB_TRIGGER_LINEAGE_URL is not http://… or https://…')
+  }
+  return url
 }

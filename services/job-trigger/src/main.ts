@@ -6,9 +6,10 @@ import { readJobsFolder } from '@mesh/shared/schema/jobs-folder'
 import { jobRoutes } from './adapters/http-api.ts'
 import { SYSTEM_CLOCK } from './adapters/system-clock.ts'
 import { CONFIG, ENV_PREFIX } from './config.ts'
+import { connectLineage } from './connect-lineage.ts'
 import { createEngines } from './engines.ts'
 import { createJobTrigger } from './service.ts'
-import { createTriggerTelemetry } from './telemetry.ts'
+import { createLineageTelemetry, createTriggerTelemetry } from './telemetry.ts'
 
 await runService({
   name: 'job-trigger',
@@ -45,6 +46,12 @@ await runService({
       readiness: () => trigger.readiness(),
       routes: jobRoutes(trigger),
     })
-    return [clients, http, trigger]
+    const lineage = connectLineage(config, {
+      kafka,
+      producer: await kafka.producer(),
+      telemetry: createLineageTelemetry(telemetry, logger),
+    })
+    // After the trigger, which creates the topics.
+    return [clients, http, trigger, lineage]
   },
 })

@@ -13,6 +13,47 @@ export type TriggerTelemetry = {
   scanFailed(error: unknown): void
 }
 
+export type LineageTelemetry = {
+  lineageDelivered(events: number): void
+  /** The receiver will never take this event; it stays on mesh.lineage. */
+  lineageRefused(reason: string, offset: number): void
+  receiverAway(reason: string): void
+  withoutColumns(error: unknown): void
+  lineageFailed(error: unknown): void
+}
+
+export function createLineageTelemetry({ meter }: Telemetry, logger: Logger): LineageTelemetry {
+  const events = meter.createCounter('mesh_lineage_events_total', {
+    description: 'Lineage events handed to the receiver, by outcome.',
+  })
+  const problems = meter.createCounter('mesh_lineage_problems_total', { description: 'What lineage had to try again.' })
+  let away = false
+  return {
+    lineageDelivered(count) {
+      events.add(count, { outcome: 'delivered' })
+      if (away) logger.info({}, 'the lineage receiver answers again')
+      away = false
+    },
+    lineageRefused(reason, offset) {
+      events.add(1, { outcome: 'refused' })
+      logger.error({ reason, offset }, 'the lineage receiver refuses an event of mesh.lineage; it is passed over')
+    },
+    receiverAway(reason) {
+      problems.add(1, { problem: 'receiver-away' })
+      if (!away) logger.warn({ reason }, 'the lineage receiver is away; events wait on mesh.lineage')
+      away = true
+    },
+    withoutColumns(error) {
+      problems.add(1, { problem: 'no-columns' })
+      logger.warn(errorFields(error), 'lineage goes on without columns: the schema or the manifest cannot be read')
+    },
+    lineageFailed(error) {
+      problems.add(1, { problem: 'failed' })
+      logger.warn(errorFields(error), 'lineage failed and is started anew; jobs go on')
+    },
+  }
+}
+
 export function createTriggerTelemetry({ meter }: Telemetry, logger: Logger): TriggerTelemetry {
   const transitions = meter.createCounter('mesh_job_runs_total', { description: 'Runs that entered a state.' })
   const freshness = meter.createHistogram('mesh_job_freshness_seconds', {

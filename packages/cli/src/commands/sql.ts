@@ -1,8 +1,8 @@
 import { MeshError } from '@mesh/shared/core/errors'
+import { cellText, queryWithGold } from '@mesh/shared/warehouse/duckdb-reader'
 import type { Command } from '../command.ts'
 import { withMesh } from '../running-mesh.ts'
 import { renderColumns } from '../table.ts'
-import { cellText, queryWithGold } from '../warehouse-reader.ts'
 
 export const sql: Command = {
   name: 'sql',

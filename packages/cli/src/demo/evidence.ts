@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { refinedTopic, tableName, versionTable } from '@mesh/shared/core/topics'
 import { liveVersion, type StreamVersions } from '@mesh/shared/core/versions'
+import { cellText, queryFiles, queryWarehouse } from '@mesh/shared/warehouse/duckdb-reader'
 import type { Receipt } from '../gateway-client.ts'
-import { cellText, queryFiles, queryWarehouse } from '../warehouse-reader.ts'
 
 /** How many of a run's events lie in each layer; `expected` of each must be found. */
 export type LayerCount = {

@@ -1,8 +1,8 @@
 import type { JobsResponse, Run } from '@mesh/shared/core/runs'
+import { cellText, queryWithGold } from '@mesh/shared/warehouse/duckdb-reader'
 import { callJson } from '../http-json.ts'
 import type { MeshAccess } from '../mesh-access.ts'
 import { waitFor } from '../wait-for.ts'
-import { cellText, queryWithGold } from '../warehouse-reader.ts'
 
 export type GoldSample =
   | {

@@ -1,6 +1,6 @@
 import { formatHash, type HashSum, parseHash, subtractHash } from '@mesh/shared/core/books'
 import { MAIN_LANE, PARKED_LANE } from '@mesh/shared/core/coordinate'
-import { cellText, queryWarehouse } from '../warehouse-reader.ts'
+import { cellText, queryWarehouse } from '@mesh/shared/warehouse/duckdb-reader'
 import type { LayerBooks } from './books.ts'
 import type { Cut } from './cut.ts'
 

@@ -282,6 +282,14 @@ export const ERRORS = {
     status: 409,
     hint: 'Neither the lake nor the log covers the range; the message names the missing offsets.',
   },
+  MESH_LINEAGE_UNKNOWN: {
+    status: 404,
+    hint: 'Name a dataset with its layer, and its column: `mesh lineage landing.flights.delay`.',
+  },
+  MESH_BI_INVALID: {
+    status: 422,
+    hint: 'Correct transforms/dbt/metrics.yaml or the model that it names, then run `mesh bi generate`.',
+  },
   MESH_JOB_INVALID: { status: 422, hint: 'Correct the named line of the job file, then run `mesh jobs check`.' },
   MESH_JOB_UNKNOWN: {
     status: 404,

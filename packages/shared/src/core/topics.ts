@@ -13,6 +13,8 @@ export const REPLAYS_TOPIC = 'mesh.replays'
 export const CURSORS_TOPIC = 'mesh.cursors'
 export const SOURCES_TOPIC = 'mesh.sources'
 export const RUNS_TOPIC = 'mesh.runs'
+/** OpenLineage run events, derived from the commit events and runs. */
+export const LINEAGE_TOPIC = 'mesh.lineage'
 
 export type Layer = 'refined' | 'bronze' | 'silver' | 'landing'
 
@@ -30,6 +32,9 @@ export const landingGroup = (stream: string, version: number): string =>
 
 /** One group for all jobs: `mesh.commits` has one partition, so one member plans and the others stand by. */
 export const JOB_TRIGGER_GROUP = 'mesh.job-trigger'
+/** Lineage beside the jobs: what writes `mesh.lineage`, and what hands it on. */
+export const LINEAGE_GROUP = 'mesh.job-trigger.lineage'
+export const LINEAGE_RECEIVER_GROUP = 'mesh.job-trigger.lineage-receiver'
 
 /** `shop-orders` → `SHOP_ORDERS`; the version's table is `SHOP_ORDERS__V2`. */
 export const tableName = (stream: string): string => stream.replaceAll('-', '_').toUpperCase()

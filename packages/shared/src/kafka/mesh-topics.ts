@@ -3,6 +3,7 @@ import {
   COMMITS_TOPIC,
   CURSORS_TOPIC,
   deadLetterTopic,
+  LINEAGE_TOPIC,
   REPLAYS_TOPIC,
   RUNS_TOPIC,
   rawTopic,
@@ -20,6 +21,8 @@ const MAX_DEAD_LETTER_BYTES = '4325376'
 const KEEP = '-1'
 /** A reader that is a day behind still sees every record of a compacted topic, and `verify` can count them. */
 const MIN_COMPACTION_LAG_MS = '86400000'
+/** Seven days: whoever wants lineage for longer reads it into a receiver. */
+const LINEAGE_RETENTION_MS = '604800000'
 const COMMON: Readonly<Record<string, string>> = {
   'max.message.bytes': MAX_MESSAGE_BYTES,
   'message.timestamp.type': 'CreateTime',
@@ -34,6 +37,11 @@ export function meshTopics(): TopicSpec[] {
     { name: REPLAYS_TOPIC, partitions: 1, config: compact },
     { name: CURSORS_TOPIC, partitions: 1, config: compact },
     { name: RUNS_TOPIC, partitions: 1, config: compact },
+    {
+      name: LINEAGE_TOPIC,
+      partitions: 1,
+      config: { ...COMMON, 'cleanup.policy': 'delete', 'retention.ms': LINEAGE_RETENTION_MS },
+    },
   ]
 }
 

@@ -6,6 +6,7 @@ import type { Contract } from '../core/contract.ts'
 import { isMeshError } from '../core/errors.ts'
 import { parseJson } from '../core/json-text.ts'
 import type { Sources } from '../core/source.ts'
+import { declaredProblems } from '../lineage/declared-sources.ts'
 import { parseRecordAvsc } from './avro-schema.ts'
 import type { RawContract } from './contract-build.ts'
 import { buildContract, checkContract } from './contract-build.ts'
@@ -83,7 +84,8 @@ export async function loadStreamFolder(dir: string): Promise<StreamFolder> {
     const reason = `refine.schema names ${raw.refine.schema}, which is not in the folder`
     problems.push({ code: 'MESH_CONTRACT_INVALID', file, line: yaml.lineOf(['refine', 'schema']), reason })
   } else {
-    const wrong = avscProblems(refinedAvsc)
+    const joins = (raw.refine.joins ?? []).map(({ as, stream }) => as ?? stream)
+    const wrong = avscProblems(refinedAvsc, joins)
     for (const reason of wrong) report(raw.refine.schema, null, reason)
     if (raw.privacy && wrong.length === 0) {
       checkPrivacy(raw.privacy.fields, parseRecordAvsc(refinedAvsc), (path, reason) => {
@@ -128,16 +130,17 @@ function structureProblems(yaml: ContractYaml, file: string): ContractProblem[] 
   return [...notYet, ...invalid]
 }
 
-function avscProblems(avsc: string): string[] {
+function avscProblems(avsc: string, joins: readonly string[]): string[] {
   try {
     const { fields } = parseRecordAvsc(avsc)
     // Warehouses do not tell `id` from `ID`.
     const names = new Map<string, string>(RESERVED_FIELDS.map((name) => [name, name]))
-    return fields.flatMap(({ name }) => {
+    const taken = fields.flatMap(({ name }) => {
       const other = names.get(name.toLowerCase())
       names.set(name.toLowerCase(), name)
       return other === undefined ? [] : [`field ${name} has the column name of ${other}`]
     })
+    return [...taken, ...declaredProblems(avsc, joins)]
   } catch (error) {
     if (isMeshError(error)) return [error.message]
     throw error

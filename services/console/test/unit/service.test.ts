@@ -61,7 +61,8 @@ async function startConsole(maxPages = 10) {
     telemetry,
     logger: SILENT_LOGGER,
     readiness: () => mesh.readiness(),
-    routes: (app) => registerRoutes(app, mesh, pages),
+    routes: (app) =>
+      registerRoutes(app, { mesh, pages, gold: async () => ({ state: 'none', reason: 'not here', tables: null }) }),
   })
   const all = inOrder([http, mesh])
   await all.start()
@@ -120,7 +121,7 @@ test('pages beyond the limit are refused, and stopping ends the open ones', asyn
 test('serves a page that loads nothing from elsewhere and needs no inline code', async () => {
   const { url } = await startConsole()
   const page = await fetch(url)
-  const html = await page.text()
+  const html = (await page.text()) + (await (await fetch(`${url}/gold`)).text())
   expect(page.headers.get('content-security-policy')).toContain("default-src 'none'; script-src 'self'")
   expect(html).not.toMatch(/<script>|<style|\son\w+=|style=/)
   const links = [...html.matchAll(/(?:src|href)="(\/[^"]*)"/g)].map((match) => match[1]!)
@@ -128,7 +129,7 @@ test('serves a page that loads nothing from elsewhere and needs no inline code',
   for (const link of links) expect([link, (await fetch(url + link)).status]).toEqual([link, 200])
   expect(html).not.toMatch(/(?:src|href)="https?:/)
   const scripts = await Promise.all(
-    ['page', 'picture', 'dom'].map(async (name) => (await fetch(`${url}/${name}.js`)).text()),
+    ['page', 'picture', 'dom', 'gold', 'charts'].map(async (name) => (await fetch(`${url}/${name}.js`)).text()),
   )
   expect(scripts.join('')).not.toMatch(/innerHTML|insertAdjacentHTML|document\.write|eval\(/)
   expect(await (await fetch(`${url}/api/snapshot`)).json()).toMatchObject({ streams: [{ stream: 'flights' }] })

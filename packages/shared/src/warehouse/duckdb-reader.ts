@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { DuckDBInstance } from '@duckdb/node-api'
-import { MeshError } from '@mesh/shared/core/errors'
+import { MeshError } from '../core/errors.ts'
 
 export type QueryResult = {
   readonly columns: readonly string[]

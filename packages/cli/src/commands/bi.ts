@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { MeshError } from '@mesh/shared/core/errors'
+import { type DbtManifest, readManifest } from '@mesh/shared/lineage/dbt-manifest'
+import { DBT_FOLDER, type DbtState, dbtFiles, STATE_FILE } from '../bi/dbt-state.ts'
+import { EXPOSURES_FILE, renderExposures } from '../bi/exposures.ts'
+import { parseMetrics } from '../bi/metrics.ts'
+import { renderBi } from '../bi/render.ts'
+import type { Command, CommandContext } from '../command.ts'
+import { installDbt } from '../stack/dbt.ts'
+import { stateLayout } from '../stack/state.ts'
+
+export const bi: Command = {
+  name: 'bi',
+  summary: 'make dbt exposures, LookML and Power BI files of the metrics over gold',
+  usage: 'generate',
+  options: {},
+  async run(context) {
+    const [action, ...rest] = context.positionals
+    if (action !== 'generate' || rest.length > 0) throw new MeshError('MESH_CLI_USAGE', 'usage: mesh bi generate')
+    const project = context.projectDir()
+    const definitions = parseMetrics(await readFile(join(project, DBT_FOLDER, 'metrics.yaml'), 'utf8'))
+    await writeFile(join(project, DBT_FOLDER, EXPOSURES_FILE), renderExposures(definitions))
+    const manifest = await parseProject(context, join(project, DBT_FOLDER))
+    const folder = join(project, 'transforms', 'bi')
+    const files = renderBi(definitions, manifest)
+    // What is generated no longer must not stay.
+    for (const kind of ['lookml', 'tmdl']) await rm(join(folder, kind), { recursive: true, force: true })
+    for (const [name, text] of files) await write(join(folder, name), text)
+    const state: DbtState = { files: await dbtFiles(project), manifest }
+    await write(join(project, STATE_FILE), `${JSON.stringify(state, null, 2)}\n`)
+    if (context.json) context.print(JSON.stringify({ folder, files: [...files.keys()] }, null, 2))
+    else context.print(`${files.size} files in ${folder}`)
+    return 0
+  },
+}
+
+/** dbt's own reading of the project; it needs no warehouse. @throws MeshError MESH_BI_INVALID with what dbt says */
+async function parseProject(context: CommandContext, project: string): Promise<DbtManifest> {
+  const python = await installDbt({
+    folder: join(context.codeDir, DBT_FOLDER),
+    cache: stateLayout(context.stateDir()).cache,
+    env: context.env,
+    signal: context.signal,
+    onProgress: (text) => context.note(`dbt ${text}`),
+  })
+  const target = await mkdtemp(join(tmpdir(), 'mesh-bi-'))
+  try {
+    const args = ['--project-dir', project, '--profiles-dir', project, '--target-path', target, '--log-path', target]
+    await promisify(execFile)(python, ['-m', 'dbt.cli.main', '--no-use-colors', 'parse', ...args], {
+      cwd: project,
+      env: {
+        ...context.env,
+        MESH_LANDING_FILE: join(target, 'landing.duckdb'),
+        MESH_GOLD_FILE: join(target, 'gold.duckdb'),
+        MESH_DBT_PLUGINS: join(context.codeDir, DBT_FOLDER, 'plugins'),
+      },
+    }).catch((error: unknown) => {
+      throw new MeshError('MESH_BI_INVALID', 'dbt cannot read the project', { cause: error })
+    })
+    return readManifest(JSON.parse(await readFile(join(target, 'manifest.json'), 'utf8')))
+  } finally {
+    await rm(target, { recursive: true, force: true })
+  }
+}
+
+async function write(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true })
+  await writeFile(file, text)
+}
