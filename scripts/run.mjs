@@ -22,7 +22,8 @@ const COMMANDS = {
   start: (args) => runNode([...CLI, 'start', ...args]),
   mesh: (args) => runNode([...CLI, ...args]),
   bench: (args) => runNode(['tests/bench/main.ts', ...args]),
-  engines: (args) => runTool('vitest', ['run', '--config', 'vitest.engines.config.ts', ...args]),
+  engines: (args) =>
+    runSuites([{ title: 'engines', command: 'vitest', args: ['run', '--config', 'vitest.engines.config.ts', ...args] }]),
   check: () => runSuites([LINT, TYPES]),
   test: (args) => runSuites([FORMAT, LINT, TYPES, { title: 'tests', command: 'vitest', args: ['run', ...args] }]),
 }
@@ -70,10 +71,6 @@ async function runSuites(suites) {
   say('summary')
   for (const line of lines) console.log(line)
   return code
-}
-
-function runTool(name, args) {
-  return run(join(BIN, name), args, pinnedEnvironment())
 }
 
 function runNode(args) {

@@ -50,7 +50,7 @@ export async function postFlights(mesh: MeshUnderTest, count: number, from = 0):
 
 /** Until every layer has what the enricher has decided, and the books close. */
 export async function settle(mesh: MeshUnderTest): Promise<void> {
-  const books = await mesh.books(170_000)
+  const books = await mesh.books(500_000)
   if (overall(books) !== 'closed') throw new Error(`the books do not close: ${JSON.stringify(books).slice(0, 2000)}`)
 }
 
