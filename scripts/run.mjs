@@ -23,7 +23,9 @@ const COMMANDS = {
   mesh: (args) => runNode([...CLI, ...args]),
   bench: (args) => runNode(['tests/bench/main.ts', ...args]),
   engines: (args) =>
-    runSuites([{ title: 'engines', command: 'vitest', args: ['run', '--config', 'vitest.engines.config.ts', ...args] }]),
+    runSuites([
+      { title: 'engines', command: 'vitest', args: ['run', '--config', 'vitest.engines.config.ts', ...args] },
+    ]),
   check: () => runSuites([LINT, TYPES]),
   test: (args) => runSuites([FORMAT, LINT, TYPES, { title: 'tests', command: 'vitest', args: ['run', ...args] }]),
 }
