@@ -26,6 +26,11 @@ const COMMANDS = {
     runSuites([{ title: 'faults', command: 'vitest', args: ['run', '--project', 'faults', ...args] }], {
       MESH_FAULTS: '1',
     }),
+  engines: (args) =>
+    runSuites([
+      { title: 'engines', command: 'vitest', args: ['run', '--config', 'vitest.engines.config.ts', ...args] },
+    ]),
+  screenshots: (args) => runNode(['services/console/test/support/screenshots.ts', ...args]),
   check: () => runSuites([LINT, TYPES]),
   test: (args) => runSuites([FORMAT, LINT, TYPES, { title: 'tests', command: 'vitest', args: ['run', ...args] }]),
 }

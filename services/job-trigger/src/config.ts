@@ -50,6 +50,48 @@ const OWN_CONFIG = {
     max: 1_000_000,
     doc: 'The resident dbt process is started anew after so many runs.',
   },
+  sparkHome: {
+    env: 'MESH_SPARK_HOME',
+    kind: 'string',
+    default: null,
+    doc: 'Folder with bin/spark-submit. Absent: runs of engine spark wait.',
+  },
+  sparkPython: {
+    env: 'MESH_SPARK_PYTHON',
+    kind: 'string',
+    default: 'python3',
+    doc: "Python of Spark's driver and workers.",
+  },
+  sparkJars: {
+    env: 'MESH_SPARK_JARS',
+    kind: 'string',
+    default: null,
+    doc: 'Folder whose jars every Spark job gets: Kafka, Avro.',
+  },
+  sparkJavaHome: {
+    env: 'MESH_SPARK_JAVA_HOME',
+    kind: 'string',
+    default: null,
+    doc: 'Java 17 to 21 for Spark. Absent: JAVA_HOME.',
+  },
+  airflowUrl: {
+    env: 'MESH_AIRFLOW_URL',
+    kind: 'string',
+    default: null,
+    doc: 'Base URL of the Airflow API server (REST API v2). Absent: runs of engine airflow wait.',
+  },
+  airflowUser: {
+    env: 'MESH_AIRFLOW_USER',
+    kind: 'string',
+    default: 'mesh',
+    doc: 'Airflow user that may trigger and end runs of DAGs.',
+  },
+  airflowPassword: {
+    env: 'MESH_AIRFLOW_PASSWORD',
+    kind: 'string',
+    default: 'env:AIRFLOW_PASSWORD',
+    doc: 'Where its password is: env:NAME or file:/path.',
+  },
   checkpointInterval: {
     env: 'MESH_JOB_TRIGGER_CHECKPOINT_INTERVAL',
     kind: 'duration',

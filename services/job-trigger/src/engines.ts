@@ -1,10 +1,12 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from '@mesh/shared/runtime/logger'
+import { createAirflowEngine } from './adapters/airflow-engine.ts'
 import { createCommandEngine } from './adapters/command-engine.ts'
 import { createDbtEngine } from './adapters/dbt-engine.ts'
 import { createDbtRunner } from './adapters/dbt-runner.ts'
 import { createHttpEngine } from './adapters/http-engine.ts'
+import { createSparkEngine, type SparkInstallation } from './adapters/spark-engine.ts'
 import { type Config, duckDbPath } from './config.ts'
 import type { Engines } from './core/ports.ts'
 
@@ -39,6 +41,30 @@ export function createEngines(config: Config, env: NodeJS.ProcessEnv, logger: Lo
     command: createCommandEngine({ stateDir, projectDir, env }),
     http: createHttpEngine(env),
     dbt,
+    airflow: createAirflowEngine({
+      url: config.airflowUrl,
+      user: config.airflowUser,
+      password: config.airflowPassword,
+      env,
+    }),
+    spark: createSparkEngine({
+      stateDir,
+      projectDir,
+      env,
+      spark: sparkInstallation(config),
+      missing: config.sparkHome === null ? 'MESH_SPARK_HOME is not set' : `there is no Spark in ${config.sparkHome}`,
+    }),
+  }
+}
+
+function sparkInstallation({ sparkHome, sparkPython, sparkJars, sparkJavaHome }: Config): SparkInstallation | null {
+  if (sparkHome === null || !existsSync(join(sparkHome, 'bin', 'spark-submit'))) return null
+  const jars = sparkJars === null ? [] : readdirSync(sparkJars).filter((name) => name.endsWith('.jar'))
+  return {
+    home: sparkHome,
+    python: sparkPython,
+    jars: jars.toSorted().map((name) => join(sparkJars!, name)),
+    javaHome: sparkJavaHome,
   }
 }
 

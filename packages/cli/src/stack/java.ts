@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { MeshError } from '@mesh/shared/core/errors'
 
 export const OLDEST_JAVA = 21
+const ENGINE_JAVA = { oldest: 17, newest: 21 }
 
 export interface Java {
   /** Absolute path of the `java` program. */
@@ -41,6 +42,19 @@ export async function findJava(search: JavaSearch): Promise<Java> {
   throw new MeshError(
     'MESH_STACK_JAVA_MISSING',
     `Kafka and the schema registry need Java ${OLDEST_JAVA} or newer; found ${seen || 'none'}`,
+  )
+}
+
+/** The newest Java that Spark and Flink run on; they lag behind. Throws MESH_STACK_JAVA_MISSING naming what was found instead. */
+export async function findEngineJava(search: JavaSearch): Promise<Java> {
+  const { oldest, newest } = ENGINE_JAVA
+  const installed = (await Promise.all(candidates(search).map(readVersion))).filter((java) => java !== undefined)
+  const fits = installed.filter(({ major }) => major >= oldest && major <= newest).sort((a, b) => b.major - a.major)[0]
+  if (fits) return fits
+  const seen = installed.map((java) => `Java ${java.version} at ${java.home}`).join(', ')
+  throw new MeshError(
+    'MESH_STACK_JAVA_MISSING',
+    `Spark and Flink need Java ${oldest} to ${newest}; found ${seen || 'none'}`,
   )
 }
 

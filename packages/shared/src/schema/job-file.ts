@@ -49,7 +49,7 @@ export type JobFileOptions = {
 
 const problemsOf = createSchemaCheck(jobSchema, 'the job')
 const ENGINES: readonly EngineName[] = ['dbt', 'http', 'command', 'spark', 'flink', 'airflow']
-const NEEDS_PART: readonly EngineName[] = ['http', 'command']
+const NEEDS_PART: readonly EngineName[] = ['http', 'command', 'spark', 'airflow']
 
 /**
  * Reads a job file. @throws MeshError MESH_JOB_INVALID with every problem on a line of its own, each with `file:line`.

@@ -2,7 +2,7 @@
 // command.json says what to run. It claims the folder (one wrapper per execution), writes the output to output.log, and at the end
 // result.json, whole or not at all.
 import { spawn } from 'node:child_process'
-import { openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { linkSync, openSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const folder = process.argv[2]
@@ -38,7 +38,11 @@ process.on('SIGTERM', () => interrupt('stopped'))
 process.on('SIGINT', () => interrupt('cancelled'))
 
 try {
-  writeFileSync(file('claim.json'), JSON.stringify({ pid: process.pid, startTime: startTime() }), { flag: 'wx' })
+  // Linked, not written in place: who finds the claim finds it whole.
+  const own = file(`claim.${process.pid}`)
+  writeFileSync(own, JSON.stringify({ pid: process.pid, startTime: startTime() }))
+  linkSync(own, file('claim.json'))
+  unlinkSync(own)
 } catch {
   process.exit(0) // another wrapper has this execution
 }

@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { parseDuration } from '@mesh/shared/core/duration'
-import { MeshError } from '@mesh/shared/core/errors'
 import type { RunOutput, RunResult } from '@mesh/shared/core/runs'
 import type { Execution, ExecutionStatus, JobEngine } from '../core/ports.ts'
-import { type HttpCall, type HttpReply, httpCall } from './http-call.ts'
+import { engineCall, secretValue } from './engine-call.ts'
+import type { HttpCall, HttpReply } from './http-call.ts'
 
 type HttpOptions = {
   readonly url: string
@@ -19,8 +18,6 @@ type Answer = {
   readonly outputs?: readonly RunOutput[]
   readonly artefacts?: Readonly<Record<string, string>>
 }
-
-const AWAY = new Set([429, 502, 503, 504])
 
 /**
  * POSTs the run's input with `Idempotency-Key: <execution id>`. 200, 201, 204: done. 202: it is under way, and is asked for at
@@ -85,31 +82,10 @@ export function createHttpEngine(env: Readonly<Record<string, string | undefined
     const { requestTimeout, authorization } = optionsOf(execution)
     const headers = {
       ...(init.headers as Record<string, string>),
-      ...(authorization ? { authorization: secret(authorization) } : {}),
+      ...(authorization ? { authorization: secretValue(authorization, env) } : {}),
     }
     const timeoutMs = parseDuration(requestTimeout ?? '1m') ?? 60_000
-    let reply: HttpReply
-    try {
-      reply = await httpCall(url, { ...init, headers, timeoutMs })
-    } catch (error) {
-      const code = (error as { code?: string }).code ?? ''
-      if (NOT_REACHED.has(code))
-        throw new MeshError('MESH_JOB_ENGINE_AWAY', `${new URL(url).origin} cannot be reached (${code})`)
-      throw new MeshError('MESH_JOB_ENGINE_UNSURE', `no answer from ${new URL(url).origin}`, { cause: error })
-    }
-    const { status } = reply
-    if (!AWAY.has(status)) return reply
-    // A gateway in between may have passed the request on before it gave up.
-    const code = status === 429 || status === 503 ? 'MESH_JOB_ENGINE_AWAY' : 'MESH_JOB_ENGINE_UNSURE'
-    throw new MeshError(code, `${new URL(url).origin} answers ${status}`)
-  }
-
-  function secret(reference: string): string {
-    const at = reference.indexOf(':')
-    const [kind, name] = [reference.slice(0, at), reference.slice(at + 1)]
-    const value = kind === 'env' ? env[name] : readFileSync(name, 'utf8').trim()
-    if (!value) throw new MeshError('MESH_JOB_ENGINE_AWAY', `${reference} is not set`)
-    return value
+    return engineCall(url, { ...init, headers, timeoutMs })
   }
 
   return {
@@ -125,8 +101,6 @@ export function createHttpEngine(env: Readonly<Record<string, string | undefined
     close: async () => {},
   }
 }
-
-const NOT_REACHED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL'])
 
 const optionsOf = ({ job }: Execution): HttpOptions => job.options as HttpOptions
 

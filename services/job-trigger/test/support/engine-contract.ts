@@ -1,3 +1,4 @@
+import { isMeshError } from '@mesh/shared/core/errors'
 import type { JobDefinition } from '@mesh/shared/schema/job-file'
 import { until } from '@mesh/shared/testing/until'
 import { describe, expect, test } from 'vitest'
@@ -21,6 +22,8 @@ export type EngineUnderTest = {
   afterKill(): JobEngine
   /** What engines do is theirs: cancelling may mean no more than not waiting any longer. */
   cancels: boolean
+  /** How long an execution may take; default 30 s. */
+  settleMs?: number
 }
 
 let next = 0
@@ -41,11 +44,15 @@ export function describeEngine(name: string, subject: EngineUnderTest): void {
     let status: ExecutionStatus = { state: 'unknown' }
     await until(
       async () => {
-        status = await engine.status(execution)
+        // An engine that is slow to answer is asked again, as its caller does.
+        status = await engine.status(execution).catch((error: unknown) => {
+          if (!isMeshError(error) || error.code !== 'MESH_JOB_ENGINE_UNSURE') throw error
+          return { state: 'running' } as const
+        })
         return status.state !== 'running'
       },
       'the execution to settle',
-      30_000,
+      subject.settleMs ?? 30_000,
     )
     return status
   }

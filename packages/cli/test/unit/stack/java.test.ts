@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { findJava } from '../../../src/stack/java.ts'
+import { findEngineJava, findJava } from '../../../src/stack/java.ts'
 
 let folder = ''
 
@@ -41,6 +41,17 @@ test('without any Java, or with a broken one, the error says none was found', as
     code: 'MESH_STACK_JAVA_MISSING',
     message: expect.stringContaining('found none'),
   })
+})
+
+test('engines get the newest Java that they run on, which is not the newest there is', async () => {
+  const jvms = join(folder, 'engines')
+  install(join(jvms, 'java-25'), '25.0.3')
+  await expect(findEngineJava({ folders: [jvms] })).rejects.toMatchObject({
+    code: 'MESH_STACK_JAVA_MISSING',
+    message: expect.stringContaining('need Java 17 to 21; found Java 25.0.3'),
+  })
+  install(join(jvms, 'java-17'), '17.0.15')
+  expect(await findEngineJava({ folders: [jvms] })).toMatchObject({ major: 17 })
 })
 
 function install(home: string, version: string): string {
