@@ -15,7 +15,7 @@ import type { MeshUnderTest } from '../../e2e/mesh-under-test.ts'
 const PACE = {
   MESH_ENRICHER_COMMIT_INTERVAL: '200ms',
   MESH_ENRICHER_TRANSACTION_INTERVAL: '100ms',
-  MESH_ENRICHER_MAX_CHUNK_BYTES: '4000',
+  MESH_ENRICHER_MAX_CHUNK_BYTES: '10000',
   MESH_ENRICHER_DEDUPE_SEGMENT_IDS: '64',
   MESH_LOG_LEVEL: 'info',
 } as const

@@ -8,6 +8,7 @@ import { type Posted, recordOf } from '../../../services/enricher/test/world.ts'
 
 export const PARTITIONS = 4
 const KEYS = 60
+const CHUNKS_PER_ROW = 12
 const HOUR_MS = 3_600_000
 /** Orders are of the past: a broker refuses timestamps of the future. */
 const BEGIN_MS = Date.now() - 300 * 24 * HOUR_MS
@@ -24,10 +25,14 @@ export type LoadOptions = {
   readonly kafka: KafkaPort
   readonly streams: readonly string[]
   readonly seed: number
-  /** The customer whose row comes when the flow has ended: orders of it wait. */
+  /** Stream of the joined rows. */
+  readonly customers: string
+  /** Customers `<late>-0`, `<late>-1`, …: orders of one wait until its row comes, some chunks later or at the end. */
   readonly late: string
   /** Chunks are numbered over the whole suite: their ids and times differ. */
   readonly nextChunk: () => number
+  /** True while so much is not decided that more would only prolong the test. */
+  readonly isFull: () => Promise<boolean>
 }
 
 export function startLoad(options: LoadOptions): Load {
@@ -36,20 +41,27 @@ export function startLoad(options: LoadOptions): Load {
   const send = createPatientSend(kafka)
   let ended = false
   let posted = 0
+  let own = 0
+  const lateNow = (): string => `${options.late}-${Math.floor(own / CHUNKS_PER_ROW)}`
+  const bringRow = (): Promise<void> => send(rawTopic(options.customers), [customerRow(lateNow())])
 
   async function flow(): Promise<void> {
     while (!ended) {
+      await delay(100 + random.below(400))
+      if (await options.isFull()) continue
       const chunk = options.nextChunk()
       const length = 4 + random.below(random.chance(0.2) ? 60 : 12)
       for (const stream of streams) {
         const records = Array.from({ length: PARTITIONS }, (_, partition) =>
-          ordersOf({ seed, chunk, partition, length, late: options.late }),
+          ordersOf({ seed, chunk, partition, length, late: lateNow() }),
         ).flat()
         await send(rawTopic(stream), records)
         posted += records.length
       }
-      await delay(100 + random.below(500))
+      if ((own + 1) % CHUNKS_PER_ROW === 0) await bringRow()
+      own++
     }
+    await bringRow()
   }
   const flowing = flow()
   flowing.catch(() => undefined) // told at the stop

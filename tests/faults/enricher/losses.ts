@@ -49,7 +49,7 @@ export async function killInMidWork(
   random: ReturnType<typeof seeded>,
 ): Promise<void> {
   const deaths = world.fleet.deaths(member)
-  await round.progress(20 + random.below(300), `outputs before ${member} is killed`)
+  await round.progress(20 + random.below(150), `outputs before ${member} is killed`)
   await waitFor(async () => (world.fleet.signal(member, 'SIGKILL') ? true : null), {
     what: `${member} to run, so that it can be killed`,
     timeoutMs: 120_000,

@@ -20,6 +20,8 @@ export const STREAMS: readonly string[] = Object.values(ORDERS)
 const CUSTOMERS = 'customers'
 const GUARANTEES: Readonly<Record<string, string>> = { [ORDERS.plain]: 'at-least-once', [ORDERS.exact]: 'exactly-once' }
 const SETTLE_MS = 300_000
+/** Undecided records of all streams and partitions at which the load pauses. */
+const FULL = 600
 
 export type FaultWorld = {
   readonly mesh: MeshUnderTest
@@ -31,10 +33,13 @@ export type FaultWorld = {
   beginRound(name: string): Promise<Round>
   /** Records of the topics of refined orders; what a transaction has not committed does not count. */
   outputs(): Promise<number>
-  /** Records behind the last stable offset, and parked ones, per partition of a stream. */
-  behind(stream: string): Promise<number[]>
+  /** Per partition of a stream's raw topic. */
+  behind(stream: string): Promise<Lag[]>
   stop(): Promise<void>
 }
+
+/** `lag` to the last stable offset `end`; `waiting` are parked. */
+export type Lag = { readonly end: number; readonly lag: number; readonly waiting: number }
 
 export type Round = {
   readonly load: Load
@@ -79,13 +84,23 @@ export async function startFaultWorld({ cacheDir, seed, members, sinks }: WorldO
   const apply = (only: readonly string[]): Promise<unknown> =>
     applyStreams({ projectRoot: projectDir, store, replayerUrl: mesh.replayerUrl(), only })
 
-  async function behind(stream: string): Promise<number[]> {
+  async function behind(stream: string): Promise<Lag[]> {
     const committed = await kafka.admin.committed(enricherGroup(stream, 1), rawTopic(stream))
     return (await kafka.admin.offsets(rawTopic(stream))).map(({ partition, lastStableOffset }) => {
       const commit = committed.get(partition)
-      if (!commit) return lastStableOffset
-      return lastStableOffset - commit.offset + stillParked(readBooks(commit.metadata, stream))
+      if (!commit) return { end: lastStableOffset, lag: lastStableOffset, waiting: 0 }
+      const waiting = stillParked(readBooks(commit.metadata, stream))
+      return { end: lastStableOffset, lag: lastStableOffset - commit.offset, waiting }
     })
+  }
+
+  async function isFull(): Promise<boolean> {
+    try {
+      const lags = await Promise.all(STREAMS.map(behind))
+      return lags.flat().reduce((sum, { lag }) => sum + lag, 0) > FULL
+    } catch {
+      return false // the broker is away: the load finds out by itself
+    }
   }
 
   async function outputs(): Promise<number> {
@@ -103,8 +118,10 @@ export async function startFaultWorld({ cacheDir, seed, members, sinks }: WorldO
       async () => {
         const open: string[] = []
         for (const stream of streams) {
-          const lag = await behind(stream)
-          if (lag.some((n) => n > 0)) open.push(`${stream} is behind by ${lag.join(' ')}`)
+          const lags = await behind(stream)
+          if (lags.some(({ lag, waiting }) => lag + waiting > 0)) {
+            open.push(`${stream}: ${lags.map(({ lag, waiting }) => `lag ${lag} waiting ${waiting}`).join(', ')}`)
+          }
           const hanging = (await kafka.admin.offsets(refinedTopic(stream, 1))).filter(
             (o) => o.lastStableOffset < o.highWatermark,
           )
@@ -135,8 +152,15 @@ export async function startFaultWorld({ cacheDir, seed, members, sinks }: WorldO
   }
 
   async function beginRound(name: string): Promise<Round> {
-    const late = `late-${++rounds}`
-    const load = startLoad({ kafka, streams: STREAMS, seed: seed + rounds, late, nextChunk: () => chunks++ })
+    const load = startLoad({
+      kafka,
+      streams: STREAMS,
+      seed: seed + rounds + 1,
+      customers: CUSTOMERS,
+      late: `late-${++rounds}`,
+      nextChunk: () => chunks++,
+      isFull,
+    })
     let reached = await outputs()
     console.log(`[faults] seed ${seed}: ${name}`)
     return {
@@ -153,7 +177,6 @@ export async function startFaultWorld({ cacheDir, seed, members, sinks }: WorldO
       },
       async close() {
         await load.stop()
-        await send(rawTopic(CUSTOMERS), [customerRow(late)])
         const healed = Date.now()
         await settled([CUSTOMERS, ...STREAMS])
         const seconds = ((Date.now() - healed) / 1000).toFixed(1)
