@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
 import { seeded } from '../../services/enricher/test/seeded.ts'
 import { createPatientSend, poison } from './enricher/load.ts'
-import { killInMidWork, loseRequests } from './enricher/losses.ts'
+import { killInMidWork, loseRequests, signalRunning } from './enricher/losses.ts'
 import { stormOfMembers } from './enricher/storms.ts'
 import { type FaultWorld, ORDERS, type Round, STREAMS, startFaultWorld } from './enricher/world.ts'
 
@@ -55,7 +55,7 @@ describe(`two enrichers and both guarantees under faults, seed ${SEED}`, () => {
     round('SIGSTOP', async (current) => {
       for (const member of random.chance(0.5) ? [A, B] : [B, A]) {
         await current.progress(30, `outputs before ${member} stands still`)
-        expect(world.fleet.signal(member, 'SIGSTOP')).toBe(true)
+        await signalRunning(world, member, 'SIGSTOP')
         try {
           await delay(PAUSE_MS!)
           await current.progress(30, `the other to work while ${member} stands still`)

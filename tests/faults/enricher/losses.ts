@@ -50,12 +50,17 @@ export async function killInMidWork(
 ): Promise<void> {
   const deaths = world.fleet.deaths(member)
   await round.progress(20 + random.below(150), `outputs before ${member} is killed`)
-  await waitFor(async () => (world.fleet.signal(member, 'SIGKILL') ? true : null), {
-    what: `${member} to run, so that it can be killed`,
-    timeoutMs: 120_000,
-  })
+  await signalRunning(world, member, 'SIGKILL')
   await waitFor(async () => (world.fleet.deaths(member) > deaths ? true : null), {
     what: `${member} to die`,
     timeoutMs: 30_000,
+  })
+}
+
+/** Sends a signal to a member, which may be being started again at the moment. */
+export async function signalRunning(world: FaultWorld, member: string, signal: NodeJS.Signals): Promise<void> {
+  await waitFor(async () => (world.fleet.signal(member, signal) ? true : null), {
+    what: `${member} to run, for ${signal}`,
+    timeoutMs: 120_000,
   })
 }
