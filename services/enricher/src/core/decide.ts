@@ -30,7 +30,7 @@ export type RefineCode = {
 /** What becomes of a raw record. Every record has exactly one. */
 export type Fate =
   /** `records` are to be emitted in this order; none is a fate too. */
-  | { readonly kind: 'ok'; readonly records: readonly RecordToSend[]; readonly hash: HashSum }
+  | { readonly kind: 'ok'; readonly records: readonly RecordToSend[]; readonly hash: HashSum; readonly bytes: number }
   /** An earlier run emitted it: counted as ok, not emitted again. */
   | { readonly kind: 'published'; readonly outputs: number; readonly hash: HashSum }
   | { readonly kind: 'duplicate' }
@@ -72,7 +72,7 @@ export function refinedFate(input: Decidable, joined: Joined): RefinedFate {
       problem('emit', 'MESH_REFINE_FATE_CHANGED', 'a later record is published and this one gave no output before'),
     )
   }
-  const bytes = totalBytes(fate.records)
+  const { bytes } = fate
   if (bytes <= input.maxOutputBytes) return fate
   return dead(
     problem(
@@ -136,7 +136,7 @@ function okFate(
     codeHeader: from.code.codeHeader,
     joins: from.joined.header,
   })
-  return { kind: 'ok', records, hash }
+  return { kind: 'ok', records, hash, bytes: totalBytes(records) }
 }
 
 function outcomeOf(
