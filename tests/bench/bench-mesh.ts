@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
@@ -12,13 +12,13 @@ import { firstApiKey, withLocalSecrets } from '../../packages/cli/src/stack/secr
 import { startStack } from '../../packages/cli/src/stack/stack.ts'
 import { pidFile, readMark, stateLayout } from '../../packages/cli/src/stack/state.ts'
 import { applyStreams } from '../../packages/cli/src/streams/apply.ts'
+import { type BenchStream, putStream, STREAM } from './bench-streams.ts'
 import type { JavaTools } from './java-ceiling.ts'
 import { type MachineFacts, machineFacts } from './machine.ts'
 import { type Usage, usageOf } from './process-usage.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const SERVICES = ['replayer', 'ingest-gateway', 'enricher', 'lake-sink', 'warehouse-sink']
-export const STREAM = 'bench'
 
 export type BenchSetup = {
   readonly stateDir: string
@@ -37,6 +37,10 @@ export type BenchMesh = {
   readonly machine: MachineFacts
   /** The rows after which the sinks write; what is left of a backlog waits for an interval. */
   readonly flush: FlushRows
+  /** What a service's process is told of the mesh around it. */
+  readonly environment: Environment
+  /** Applies a stream; the replayer runs. */
+  apply(stream: BenchStream): Promise<void>
   start(service: string): Promise<void>
   stop(service: string): Promise<void>
   /** CPU time and memory of a process of the mesh, `kafka` too; null before it is spawned. */
@@ -89,8 +93,12 @@ export async function startBenchMesh({ stateDir, records, profileDir, signal }: 
   }
   try {
     const projectRoot = join(stateDir, 'project')
-    cpSync(join(import.meta.dirname, 'stream'), join(projectRoot, 'streams', STREAM), { recursive: true })
-    await applyStreams({ projectRoot, store: openObjectStore({ url: addresses.lakeUrl }), replayerUrl })
+    const store = openObjectStore({ url: addresses.lakeUrl })
+    async function apply(stream: BenchStream): Promise<void> {
+      putStream(projectRoot, stream)
+      await applyStreams({ projectRoot, store, replayerUrl, only: [stream] })
+    }
+    await apply(STREAM)
     await Promise.all(SERVICES.map((name) => stack.stopService(name)))
     const java = await findJava({ javaHome: env['JAVA_HOME'], path: env['PATH'] })
     const pom = join(ROOT, 'infra', 'local', 'kafka', 'pom.xml')
@@ -107,6 +115,12 @@ export async function startBenchMesh({ stateDir, records, profileDir, signal }: 
       },
       machine: machineFacts(distribution, java.version),
       flush,
+      environment: {
+        MESH_KAFKA_BROKERS: addresses.kafkaBrokers,
+        MESH_REGISTRY_URL: addresses.registryUrl,
+        MESH_LAKE_URL: addresses.lakeUrl,
+      },
+      apply,
       start: (service) => stack.startService(service),
       stop: (service) => stack.stopService(service),
       async usage(name) {

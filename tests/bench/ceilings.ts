@@ -12,7 +12,8 @@ export const HOPS = {
   bareConsume: 'bare client consuming',
   gateway: 'ingest-gateway',
   bronze: 'lake-sink (bronze)',
-  enricher: 'enricher',
+  enricher: 'enricher (at-least-once)',
+  exactlyOnce: 'enricher (exactly-once)',
   silver: 'lake-sink (silver)',
   landing: 'warehouse-sink',
   replayer: 'replayer (from the lake)',
@@ -21,10 +22,11 @@ export const HOPS = {
 const PRODUCE = [HOPS.javaProduce, HOPS.bareProduce]
 const CONSUME = [HOPS.javaConsume, HOPS.bareConsume]
 
-/** Those that write are held against writers; those that only read Kafka, against readers. */
+/** Those that write are held against writers; those that only read Kafka, against readers; the enricher, which does both, against both. */
 export const CEILINGS: Ceilings = {
   [HOPS.gateway]: PRODUCE,
-  [HOPS.enricher]: PRODUCE,
+  [HOPS.enricher]: [...PRODUCE, HOPS.bareConsume],
+  [HOPS.exactlyOnce]: [...PRODUCE, HOPS.bareConsume, HOPS.enricher],
   [HOPS.replayer]: PRODUCE,
   [HOPS.bronze]: CONSUME,
   [HOPS.silver]: CONSUME,

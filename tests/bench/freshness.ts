@@ -74,7 +74,7 @@ export async function measureFreshness(samples: number, say: (text: string) => v
 }
 
 /** The smallest value that at least `q` of all are not above. */
-function quantile(values: readonly number[], q: number): number {
+export function quantile(values: readonly number[], q: number): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? Number.NaN
 }

@@ -4,7 +4,8 @@ import { postEvents } from '../../packages/cli/src/gateway-client.ts'
 import { callJson } from '../../packages/cli/src/http-json.ts'
 import { waitForGateway } from '../../packages/cli/src/streams/wait-for-gateway.ts'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
-import { type BenchMesh, STREAM } from './bench-mesh.ts'
+import type { BenchMesh } from './bench-mesh.ts'
+import { EXACTLY_ONCE_STREAM, STREAM } from './bench-streams.ts'
 import { brokerMeter, HOPS } from './ceilings.ts'
 import { type DrainSample, drainRate } from './drain-rate.ts'
 import type { Measurement } from './table.ts'
@@ -62,20 +63,20 @@ type Drain = Pick<Measurement, 'hop' | 'unit'> & {
 export function drains(
   mesh: BenchMesh,
   records: number,
-): { bronze: Drain; enricher: Drain; silver: Drain; landing: Drain } {
+): { bronze: Drain; enricher: Drain; exactlyOnce: Drain; silver: Drain; landing: Drain } {
   const raw = rawTopic(STREAM)
   const refined = refinedTopic(STREAM, 1)
   const lake = { service: 'lake-sink', unit: 'rows', tail: Math.ceil(records / 4) } as const
   const landing = { service: 'warehouse-sink', unit: 'rows', tail: mesh.flush.warehouseSink } as const
+  const refining = { service: 'enricher', unit: 'records', tail: Math.ceil(records / 20) } as const
   return {
     bronze: { ...lake, hop: HOPS.bronze, group: bronzeGroup(STREAM), topic: raw },
-    enricher: {
-      hop: HOPS.enricher,
-      unit: 'records',
-      service: 'enricher',
-      group: enricherGroup(STREAM, 1),
-      topic: raw,
-      tail: Math.ceil(records / 20),
+    enricher: { ...refining, hop: HOPS.enricher, group: enricherGroup(STREAM, 1), topic: raw },
+    exactlyOnce: {
+      ...refining,
+      hop: HOPS.exactlyOnce,
+      group: enricherGroup(EXACTLY_ONCE_STREAM, 1),
+      topic: rawTopic(EXACTLY_ONCE_STREAM),
     },
     silver: { ...lake, hop: HOPS.silver, group: silverGroup(STREAM, 1), topic: refined },
     landing: { ...landing, hop: HOPS.landing, group: landingGroup(STREAM, 1), topic: refined },
@@ -94,6 +95,33 @@ export async function drainHop(mesh: BenchMesh, drain: Drain): Promise<Measureme
     mesh.start(drain.service).then(() => performance.now()),
   ])
   return measured(drain, samples, { total, readyAt })
+}
+
+/** Applies the exactly-once stream and gives it the records that the other one had. */
+export async function fillExactlyOnce(mesh: BenchMesh): Promise<void> {
+  await mesh.start('replayer')
+  await mesh.apply(EXACTLY_ONCE_STREAM)
+  await mesh.stop('replayer')
+  const [from, to] = [rawTopic(STREAM), rawTopic(EXACTLY_ONCE_STREAM)]
+  const ends = await mesh.kafka.admin.offsets(from)
+  const ranges = ends.map(({ partition, logStartOffset, highWatermark }) => ({
+    partition,
+    from: logStartOffset,
+    to: highWatermark,
+  }))
+  const producer = await mesh.kafka.producer({ compression: 'zstd' })
+  try {
+    await mesh.kafka.readRanges(from, ranges, async ({ partition, records }) => {
+      for (let at = 0; at < records.length; at += EVENTS_PER_REQUEST) {
+        await producer.send(
+          to,
+          records.slice(at, at + EVENTS_PER_REQUEST).map((record) => ({ ...record, partition })),
+        )
+      }
+    })
+  } finally {
+    await producer.close()
+  }
 }
 
 /** Replays the whole stream from the lake; the candidate's own services need not run. */

@@ -9,6 +9,7 @@ import { benchClients, VALUE_BYTES } from './clients.ts'
 import { renderClients } from './clients-table.ts'
 import { readProfile, renderProfile } from './cpu-profile.ts'
 import { measureFreshness, renderFreshness } from './freshness.ts'
+import { measureLatency, renderLatency } from './latency.ts'
 import { type RunFacts, renderMachine, renderRun } from './machine.ts'
 import { type BenchOptions, parseOptions, USAGE } from './options.ts'
 import { flightLines, meanBytes, writePayloadFile } from './payload.ts'
@@ -42,10 +43,22 @@ async function main(options: BenchOptions, signal: AbortSignal): Promise<void> {
   const folder = join(RUNS, String(process.pid))
   mkdirSync(folder)
   try {
-    await (options.clients ? compareClients : measureHops)(options, folder, signal)
+    const measure = options.latency !== null ? compareLatencies : options.clients ? compareClients : measureHops
+    await measure(options, folder, signal)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+async function compareLatencies(
+  { latency, jsonFile }: BenchOptions,
+  stateDir: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const loadBefore = loadavg()[0] ?? 0
+  const { machine, measured } = await measureLatency({ stateDir, seconds: latency!, signal, say })
+  console.log(`${renderMachine(machine, loadBefore)}\n\n${renderLatency(measured)}`)
+  if (jsonFile !== null) await writeFile(jsonFile, `${JSON.stringify({ machine, loadBefore, measured }, null, 2)}\n`)
 }
 
 async function compareClients(

@@ -12,6 +12,8 @@ export type BenchOptions = {
   readonly clients: boolean
   /** Instead of the hops: so many events, one after the other, from a POST to the changed row of gold. Null: the hops. */
   readonly freshness: number | null
+  /** Instead of the hops: the enricher's latency at a fixed rate, each setting for so many seconds. Null: the hops. */
+  readonly latency: number | null
 }
 
 export const USAGE = `usage: npm run bench -- [options]
@@ -20,7 +22,8 @@ export const USAGE = `usage: npm run bench -- [options]
   --json FILE   writes every measurement as JSON
   --profile     one more repeat that shows where each service's CPU time goes
   --clients     instead of the hops: the Kafka clients against each other, role by role
-  --freshness N instead: seconds from a POST to the changed row of gold, for N events one after the other`
+  --freshness N instead: seconds from a POST to the changed row of gold, for N events one after the other
+  --latency S   instead: the enricher's latency at 2,000 events/s under each guarantee, S seconds for each setting`
 
 /** @throws Error naming the option that is wrong. */
 export function parseOptions(args: readonly string[]): BenchOptions {
@@ -33,6 +36,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       profile: { type: 'boolean', default: false },
       clients: { type: 'boolean', default: false },
       freshness: { type: 'string' },
+      latency: { type: 'string' },
     },
   })
   return {
@@ -43,6 +47,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     clients: values.clients,
     freshness:
       values.freshness === undefined ? null : wholeNumber('freshness', values.freshness, { least: 1, most: 1000 }),
+    latency: values.latency === undefined ? null : wholeNumber('latency', values.latency, { least: 1, most: 3600 }),
   }
 }
 

@@ -1,6 +1,6 @@
 import { type BenchSetup, startBenchMesh } from './bench-mesh.ts'
 import { measureCeilings } from './ceilings.ts'
-import { drainHop, drains, gatewayHop, replayHop } from './hops.ts'
+import { drainHop, drains, fillExactlyOnce, gatewayHop, replayHop } from './hops.ts'
 import type { MachineFacts } from './machine.ts'
 import type { Measurement } from './table.ts'
 
@@ -42,8 +42,10 @@ export async function runRepeat(
     for (const measurement of await measureCeilings(mesh, { records, payloadFile })) add(measurement)
     await mesh.start('ingest-gateway')
     await alone('ingest-gateway', () => gatewayHop(mesh, lines))
-    const { bronze, enricher, silver, landing } = drains(mesh, records)
+    const { bronze, enricher, exactlyOnce, silver, landing } = drains(mesh, records)
     for (const drain of [bronze, enricher, silver, landing]) await alone(drain.service, () => drainHop(mesh, drain))
+    await fillExactlyOnce(mesh)
+    await alone(exactlyOnce.service, () => drainHop(mesh, exactlyOnce))
     await mesh.start('replayer')
     await alone('replayer', () => replayHop(mesh, records))
     return { machine: mesh.machine, measurements, pids }

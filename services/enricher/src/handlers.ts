@@ -18,6 +18,14 @@ export type HandlerPace = {
   readonly random: () => number
 }
 
+/** The last outputs of a burst wait for a tick: it must not come much later than their transaction is due. */
+const MIN_TICK_MS = 10
+
+export function transactionPace(pace: HandlerPace, intervalMs: number): HandlerPace {
+  const often = Math.max(MIN_TICK_MS, intervalMs)
+  return { ...pace, commitIntervalMs: intervalMs, tickMs: Math.min(pace.tickMs, often) }
+}
+
 /** How a handler holds its partition back while the worker cannot go on. */
 export type Flow = {
   pause(): void

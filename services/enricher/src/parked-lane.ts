@@ -5,7 +5,7 @@ import { type Books, bookRelease, MAX_SETTLED, type Release, SEQUENCE_BLOCK } fr
 import { type DeadLetterFrom, deadLetterRecord } from './core/dead-letter.ts'
 import { type Decidable, protectedFate, type RefinedFate } from './core/decide.ts'
 import { giveUp, type Transient } from './core/joins.ts'
-import { nextTry, type ParkedRecord } from './core/parked.ts'
+import { nextTry, orderUnit, type ParkedRecord } from './core/parked.ts'
 import { parkedKey, parkedStateRecord, parkedTombstone } from './core/parked-state.ts'
 import type { Problem } from './core/problem.ts'
 import type { PublishedRelease } from './core/published-releases.ts'
@@ -15,15 +15,15 @@ import type { PartitionState, WorkerContext } from './worker-context.ts'
 
 /** The records of one raw partition that wait, and their way out through lane `parked`. */
 export type ParkedLane = {
-  /** True when a record of this key has to follow those that wait. */
-  holds(unit: string, offset: number): boolean
+  /** True when the record has to follow those of its key that wait. */
+  holds(source: Source): boolean
   /** True when an earlier run parked and released it: it is a fate of main, and nothing is left to do. */
   isReleased(offset: number): boolean
   /** No room for this record. What an earlier run decided before a later output has to be decided again before anything is released. */
   full(offset: number): boolean
   size(): number
   /** Parks a record; provisional until it is booked. */
-  park(source: Source, unit: string, transient: Transient | null): Parked
+  park(source: Source, transient: Transient | null): Parked
   unpark(parked: Parked): void
   booked(parked: Parked): void
   /** A record that an earlier run parked has another fate after all. */
@@ -78,8 +78,9 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
   let committedNext = books.sourceNext
   let closingNext = committedNext
 
-  function park(source: Source, unit: string, transient: Transient | null): Parked {
+  function park(source: Source, transient: Transient | null): Parked {
     const { offset } = source.at
+    const unit = orderUnit(source.record.key, offset)
     const earlier = records.get(offset)
     const nowMs = context.epochMs()
     const record = { offset, stateOffset: earlier?.stateOffset ?? null, parkedAtMs: earlier?.parkedAtMs ?? nowMs }
@@ -116,7 +117,7 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
         if (out === null) waiting.add(unit)
         else {
           released.push(out)
-          if (out.fate.kind === 'ok') bytes += totalBytes(out.fate.records)
+          if (out.fate.kind === 'ok') bytes += out.fate.bytes
         }
       } catch (error) {
         stopped = describeError(error)
@@ -184,7 +185,13 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
       return { key: parkedKey(source.record.key, offset), offset, stateOffset }
     })
     const gone = writer.transactional ? left.map(({ key }) => parkedTombstone(id.partition, key)) : []
-    await writer.write({ state: gone, outputs, deadLetters }, ({ outputs: offsets, state: stateOffsets }) => {
+    const step = {
+      state: gone,
+      outputs,
+      deadLetters,
+      bytes: totalBytes(gone) + totalBytes(outputs) + totalBytes(deadLetters),
+    }
+    await writer.write(step, ({ outputs: offsets, state: stateOffsets }) => {
       coverRefined(books, offsets)
       coverState(books, stateOffsets)
     })
@@ -231,7 +238,10 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
   }
 
   return {
-    holds: (unit, offset) => index.has(unit) || records.has(offset) || releases.has(offset),
+    holds({ at: { offset }, record }) {
+      if (records.has(offset) || releases.has(offset)) return true
+      return index.size() > 0 && index.has(orderUnit(record.key, offset))
+    },
     isReleased: (offset) => releases.has(offset),
     full: (offset) => index.size() >= parking.maxRecords && !records.has(offset) && !state.fates.passed(offset),
     size: () => index.size(),
@@ -278,7 +288,9 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
   async function bury(buried: readonly Tombstone[]): Promise<void> {
     if (buried.length === 0) return
     const state = buried.map(({ key }) => parkedTombstone(id.partition, key))
-    await writer.write({ state, outputs: [], deadLetters: [] }, (written) => coverState(books, written.state))
+    await writer.write({ state, outputs: [], deadLetters: [], bytes: totalBytes(state) }, (written) =>
+      coverState(books, written.state),
+    )
   }
 }
 

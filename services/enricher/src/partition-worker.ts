@@ -1,6 +1,6 @@
 import type { CommitEvent } from '@mesh/shared/core/books'
 import { describeError } from '@mesh/shared/core/errors'
-import type { RecordToSend } from '@mesh/shared/core/record'
+import { type RecordToSend, recordBytes } from '@mesh/shared/core/record'
 import type { Progress } from '@mesh/shared/kafka/port'
 import { type Arrival, readArrival, type Source } from './core/arrival.ts'
 import { bookEventTime, bookFate, closeStep, stillParked } from './core/books.ts'
@@ -9,10 +9,10 @@ import { createBreaker, DEFAULT_BREAKER, type Trip } from './core/breaker.ts'
 import { deadLetterRecord } from './core/dead-letter.ts'
 import { type Decidable, type Fate, protectedFate, type RefineCode, settledFate } from './core/decide.ts'
 import type { Joined } from './core/joins.ts'
-import { orderUnit } from './core/parked.ts'
+import type { ParkedRecord } from './core/parked.ts'
 import { isChangeStream, readChange } from './core/read-change.ts'
 import { coverRefined, coverState, createParkedLane, type Parked, type Releasing } from './parked-lane.ts'
-import { type Step, type StepWriter, stepBytes } from './step-writer.ts'
+import type { StepWriter } from './step-writer.ts'
 import type { PartitionState, Stall, WorkerContext } from './worker-context.ts'
 
 export type PartitionWorker = {
@@ -57,13 +57,13 @@ type Decided = {
   readonly prepared: Prepared | null
   readonly fate: Fate | null
   readonly parked: Parked | null
-  readonly step: Step
+  readonly deadLetter: RecordToSend | null
+  /** Of everything that it writes. */
+  readonly bytes: number
 }
 
 /** `full`: it has to be parked and there is no room. */
 type Decision = Decided | 'full'
-
-const EMPTY_STEP: Step = { state: [], outputs: [], deadLetters: [] }
 
 export function createPartitionWorker(
   state: PartitionState,
@@ -140,10 +140,9 @@ export function createPartitionWorker(
         decidedNext = books.sourceNext
         return { done: written, stall: { kind: 'breaker', ...trip } }
       }
-      const size = stepBytes(decided.step)
-      if (bytes > 0 && bytes + size > limits.maxChunkBytes) await flush()
+      if (bytes > 0 && bytes + decided.bytes > limits.maxChunkBytes) await flush()
       pending.push(decided)
-      bytes += size
+      bytes += decided.bytes
       if (writer.buffered() + bytes > limits.maxTransactionBytes && writer.transactional) {
         await flush()
         return { done: written, stall: at + 1 < held.length ? { kind: 'transaction-full' } : null }
@@ -157,7 +156,7 @@ export function createPartitionWorker(
   function decideOne(entry: Held): Decision | Promise<Decision> {
     const { source } = entry
     if (source.at.offset < decidedNext) {
-      return { source, prepared: null, fate: null, parked: null, step: EMPTY_STEP }
+      return { source, prepared: null, fate: null, parked: null, deadLetter: null, bytes: 0 }
     }
     entry.prepared ??= prepare(source)
     return decide(entry.prepared)
@@ -178,41 +177,54 @@ export function createPartitionWorker(
   }
 
   function decide(prepared: Prepared): Decision | Promise<Decision> {
-    const { source } = prepared
+    const { source, arrival, code, duplicate } = prepared
     const { offset } = source.at
     const input: Decidable = {
-      ...prepared,
+      source,
+      arrival,
+      code,
+      duplicate,
       published: fates.at(offset),
       passed: fates.passed(offset),
       maxOutputBytes: limits.maxOutputBytes,
     }
     const settled = settledFate(input)
     if (settled !== null) return decidedAs(prepared, settled)
-    const unit = orderUnit(source.record.key, offset)
-    if (lane.holds(unit, offset)) return parkedAs(prepared, unit, null)
-    const settle = (joined: Joined): Decision | Promise<Decision> => {
-      if (joined.transient !== null && joined.problem === null) return parkedAs(prepared, unit, joined)
-      const fate = protectedFate(input, joined)
-      return fate instanceof Promise ? fate.then((one) => decidedAs(prepared, one)) : decidedAs(prepared, fate)
-    }
+    if (lane.holds(source)) return parkedAs(prepared, null)
     const joined = context.join(input)
-    return joined instanceof Promise ? joined.then(settle) : settle(joined)
+    return joined instanceof Promise
+      ? joined.then((rows) => settle(prepared, input, rows))
+      : settle(prepared, input, joined)
+  }
+
+  function settle(prepared: Prepared, input: Decidable, joined: Joined): Decision | Promise<Decision> {
+    if (joined.transient !== null && joined.problem === null) return parkedAs(prepared, joined)
+    const fate = protectedFate(input, joined)
+    return fate instanceof Promise ? fate.then((one) => decidedAs(prepared, one)) : decidedAs(prepared, fate)
   }
 
   function decidedAs(prepared: Prepared, fate: Fate): Decided {
     const { source } = prepared
-    const deadLetters =
-      fate.kind === 'deadLetter' ? [deadLetterRecord(source, fate.problem, deadLetterFrom)] : EMPTY_STEP.deadLetters
-    const outputs: readonly RecordToSend[] = fate.kind === 'ok' ? fate.records : EMPTY_STEP.outputs
-    return { source, prepared, fate, parked: null, step: { state: EMPTY_STEP.state, outputs, deadLetters } }
+    if (fate.kind === 'ok') return { source, prepared, fate, parked: null, deadLetter: null, bytes: fate.bytes }
+    const deadLetter = fate.kind === 'deadLetter' ? deadLetterRecord(source, fate.problem, deadLetterFrom) : null
+    return {
+      source,
+      prepared,
+      fate,
+      parked: null,
+      deadLetter,
+      bytes: deadLetter === null ? 0 : recordBytes(deadLetter),
+    }
   }
 
-  function parkedAs(prepared: Prepared, unit: string, joined: Joined | null): Decision {
-    if (lane.isReleased(prepared.source.at.offset)) return decidedAs(prepared, { kind: 'parked' })
-    if (lane.full(prepared.source.at.offset)) return 'full'
-    const parked = lane.park(prepared.source, unit, joined?.transient ?? null)
-    const state = parked.state === null ? EMPTY_STEP.state : [parked.state]
-    return { source: prepared.source, prepared, fate: { kind: 'parked' }, parked, step: { ...EMPTY_STEP, state } }
+  function parkedAs(prepared: Prepared, joined: Joined | null): Decision {
+    const { source } = prepared
+    const { offset } = source.at
+    if (lane.isReleased(offset)) return decidedAs(prepared, { kind: 'parked' })
+    if (lane.full(offset)) return 'full'
+    const parked = lane.park(source, joined?.transient ?? null)
+    const bytes = parked.state === null ? 0 : recordBytes(parked.state)
+    return { source, prepared, fate: { kind: 'parked' }, parked, deadLetter: null, bytes }
   }
 
   function watch({ fate, prepared }: Decided): Trip | null {
@@ -224,13 +236,20 @@ export function createPartitionWorker(
   /** Writes what was decided, then books it: one step at a time, because a lost one must not be followed by a later one. */
   async function write(decided: readonly Decided[]): Promise<void> {
     if (decided.length === 0) return
-    const parked = decided.flatMap((one) => (one.parked?.state ? [one.parked.record] : []))
-    const step: Step = {
-      state: decided.flatMap((one) => one.step.state),
-      outputs: decided.flatMap((one) => one.step.outputs),
-      deadLetters: decided.flatMap((one) => one.step.deadLetters),
+    const state: RecordToSend[] = []
+    const outputs: RecordToSend[] = []
+    const deadLetters: RecordToSend[] = []
+    const parked: ParkedRecord[] = []
+    let bytes = 0
+    for (const one of decided) {
+      bytes += one.bytes
+      if (one.fate?.kind === 'ok') for (const record of one.fate.records) outputs.push(record)
+      if (one.deadLetter !== null) deadLetters.push(one.deadLetter)
+      if (!one.parked?.state) continue
+      state.push(one.parked.state)
+      parked.push(one.parked.record)
     }
-    await writer.write(step, (written) => {
+    await writer.write({ state, outputs, deadLetters, bytes }, (written) => {
       coverRefined(books, written.outputs)
       coverState(books, written.state)
       parked.forEach((record, i) => {
@@ -238,7 +257,7 @@ export function createPartitionWorker(
       })
     })
     breaker.keep()
-    for (const record of step.outputs) books.step.bytes += record.value?.byteLength ?? 0
+    for (const record of outputs) books.step.bytes += record.value?.byteLength ?? 0
     for (const one of decided) book(one)
   }
 

@@ -31,6 +31,7 @@ import {
   type HandlerPace,
   type HandOver,
   IDLE_HANDLER,
+  transactionPace,
 } from './handlers.ts'
 import type { Look } from './join-record.ts'
 import { createPartitionFlows, type FlowDeps } from './partition-flow.ts'
@@ -112,7 +113,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     // The newest bundle says how is written, also what an older one decides.
     const { guarantee } = codes.get(newestBundle(version).hash)!.contract.refine
     const exactlyOnce = guarantee === 'exactly-once'
-    if (exactlyOnce) pace = { ...deps.pace, commitIntervalMs: deps.pace.transactionIntervalMs }
+    if (exactlyOnce) pace = transactionPace(deps.pace, deps.pace.transactionIntervalMs)
     writers = createPartitionWriters(deps, { exactlyOnce, topics, group })
     await checkIdentity()
     replay = await existing(version.replay)

@@ -1,13 +1,14 @@
 import { MeshError } from '@mesh/shared/core/errors'
 import type { RecordToSend } from '@mesh/shared/core/record'
 import type { Producer, Progress, TopicPartition, TransactionalProducer } from '@mesh/shared/kafka/port'
-import { totalBytes } from './core/refined-record.ts'
 
 /** What one step of decisions writes. The order is that of the fields: what is parked is durable before any later output is. */
 export type Step = {
   readonly state: readonly RecordToSend[]
   readonly outputs: readonly RecordToSend[]
   readonly deadLetters: readonly RecordToSend[]
+  /** Of all these records together. */
+  readonly bytes: number
 }
 
 /** Offsets in input order. */
@@ -81,7 +82,7 @@ export function createTransactionalWriter(producer: TransactionalProducer, topic
     transactional: true,
     write(step, onWritten) {
       waiting.push({ step, onWritten })
-      bytes += stepBytes(step)
+      bytes += step.bytes
       return Promise.resolve()
     },
     buffered: () => bytes,
@@ -111,8 +112,4 @@ function noStateTopic(topic: string): MeshError {
   return new MeshError('MESH_REFINE_STATE_LOST', 'there is no state topic to park on: apply the stream again', {
     place: topic,
   })
-}
-
-export function stepBytes({ state, outputs, deadLetters }: Step): number {
-  return totalBytes(state) + totalBytes(outputs) + totalBytes(deadLetters)
 }

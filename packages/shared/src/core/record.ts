@@ -42,7 +42,8 @@ export function textBytes(text: string): Uint8Array {
 
 /** UTF-8 as it is: a leading byte order mark stays, so that two different keys never have one text. */
 export function bytesText(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return buffer.toString('utf8')
 }
 
 export function header(name: string, value: string): RecordHeader {

@@ -32,8 +32,9 @@ export function readArrival(source: Source, contract: Contract): Arrival {
   try {
     if (value === null) return { kind: 'tombstone', ...identityOf(source, contract, {}) }
     const event = parseJson(value, { code: 'MESH_DECODE_JSON' })
-    const eventId = headerText(source.record.headers, 'ce_id') ? null : eventIdOf(contract, event, value)
-    return { kind: 'event', event, ...identityOf(source, contract, { event, eventId }) }
+    const eventId = headerText(source.record.headers, 'ce_id') || eventIdOf(contract, event, value) || ownId(source.at)
+    const time = eventTimeIn(source, contract, { event })
+    return { kind: 'event', event, eventId, eventTime: time.text, eventTimeMs: time.epochMs }
   } catch (error) {
     if (!isMeshError(error)) throw error
     return { kind: 'poison', problem: problemOf('decode', error.code, error) }
@@ -48,17 +49,26 @@ type Told = { readonly event?: unknown; readonly eventId?: string | null; readon
  * for records that came without them. A record with no id at all is its own event: its coordinate is the id.
  * `eventTime`: epoch ms of a record whose contract points to none.
  */
-export function identityOf({ at, record }: Source, contract: Contract, told: Told): Identity {
-  const eventId = headerText(record.headers, 'ce_id') || told.eventId || `${at.topicId}:${at.partition}:${at.offset}`
-  // The contract's pointer may need a time zone's rules: it is read only where there is no usable header.
-  const time = readTime(headerText(record.headers, 'ce_time')) ?? readTime(eventTimeOf(contract, told.event).time)
-  if (time !== null) return { eventId, eventTime: time.text, eventTimeMs: time.epochMs }
-  const ms = contract.eventTime === null && Number.isSafeInteger(told.eventTime) ? Number(told.eventTime) : 0
-  const eventTimeMs = ms > 0 ? ms : record.timestamp
-  return { eventId, eventTime: formatInstant(eventTimeMs), eventTimeMs }
+export function identityOf(source: Source, contract: Contract, told: Told): Identity {
+  const eventId = headerText(source.record.headers, 'ce_id') || told.eventId || ownId(source.at)
+  const time = eventTimeIn(source, contract, told)
+  return { eventId, eventTime: time.text, eventTimeMs: time.epochMs }
 }
 
-function readTime(text: string | null): { text: string; epochMs: number } | null {
+const ownId = ({ topicId, partition, offset }: Coordinate): string => `${topicId}:${partition}:${offset}`
+
+type Time = { readonly text: string; readonly epochMs: number }
+
+function eventTimeIn({ record }: Source, contract: Contract, told: Told): Time {
+  // The contract's pointer may need a time zone's rules: it is read only where there is no usable header.
+  const time = readTime(headerText(record.headers, 'ce_time')) ?? readTime(eventTimeOf(contract, told.event).time)
+  if (time !== null) return time
+  const ms = contract.eventTime === null && Number.isSafeInteger(told.eventTime) ? Number(told.eventTime) : 0
+  const epochMs = ms > 0 ? ms : record.timestamp
+  return { text: formatInstant(epochMs), epochMs }
+}
+
+function readTime(text: string | null): Time | null {
   const instant = text === null ? null : parseInstant(text)
   return instant?.offset ? { text: text!, epochMs: instant.epochMs } : null
 }

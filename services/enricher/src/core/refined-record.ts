@@ -25,9 +25,7 @@ export function refinedRecords(
   { source, eventId, eventTime, codeHeader, joins }: RefinedFrom,
 ): { records: RecordToSend[]; hash: HashSum } {
   const { at, record } = source
-  const shared = ownHeaders(record.headers)
-  if (!shared.some((h) => h.name === 'ce_id')) shared.push(header('ce_id', eventId))
-  if (!shared.some((h) => h.name === 'ce_time')) shared.push(header('ce_time', eventTime))
+  const shared = sharedHeaders(record.headers, eventId, eventTime)
   shared.push(codeHeader)
   if (joins !== null) shared.push(header(HEADER.joins, joins))
   const records: RecordToSend[] = []
@@ -37,15 +35,13 @@ export function refinedRecords(
     const src = { lane: MAIN_LANE, topicId: at.topicId, partition: at.partition, offset: at.offset, index }
     const key = subKey === null ? record.key : subKeyBytes(record.key, subKey)
     // ASCII, and latin1 is the cheaper encoder.
-    const srcBytes = Buffer.from(formatMeshSrc(src), 'latin1')
-    hash = addHash(hash, refinedHashOf(srcBytes, key, payloadOf(value)))
-    records.push({
-      partition: at.partition,
-      key,
-      value,
-      headers: [...shared, { name: HEADER.src, value: srcBytes }],
-      timestamp: record.timestamp,
-    })
+    const srcHeader = { name: HEADER.src, value: Buffer.from(formatMeshSrc(src), 'latin1') }
+    const own = refinedHashOf(srcHeader.value, key, payloadOf(value))
+    hash = index === 0 ? own : addHash(hash, own)
+    // The last output, nearly always the only one, needs no copy.
+    const headers = index === values.length - 1 ? shared : [...shared]
+    headers.push(srcHeader)
+    records.push({ partition: at.partition, key, value, headers, timestamp: record.timestamp })
   }
   return { records, hash }
 }
@@ -77,6 +73,23 @@ export function releasedRecords(
 /** The headers a raw record came with: `mesh-*` is the mesh's own, and what arrives under it is a forgery or a replay's. */
 export function ownHeaders(headers: readonly RecordHeader[]): RecordHeader[] {
   return headers.filter((h) => !h.name.startsWith('mesh-'))
+}
+
+/** The headers that every output of a record has, its id and time among them. */
+function sharedHeaders(headers: readonly RecordHeader[], eventId: string, eventTime: string): RecordHeader[] {
+  const shared: RecordHeader[] = []
+  let hasId = false
+  let hasTime = false
+  for (const one of headers) {
+    const { name } = one
+    if (name.startsWith('mesh-')) continue
+    if (name === 'ce_id') hasId = true
+    else if (name === 'ce_time') hasTime = true
+    shared.push(one)
+  }
+  if (!hasId) shared.push(header('ce_id', eventId))
+  if (!hasTime) shared.push(header('ce_time', eventTime))
+  return shared
 }
 
 /** The payload that a refined record's hash is over. */

@@ -16,7 +16,7 @@ const ID = { stream: 'orders', version: 1, rawTopicId: 'raw-1', partition: 0 }
 describe('books', () => {
   test('every fate has its count, and what was published counts as ok', () => {
     const books = openBooks(0, 0)
-    bookFate(books, { kind: 'ok', records: [], hash: 0n })
+    bookFate(books, { kind: 'ok', records: [], hash: 0n, bytes: 0 })
     bookFate(books, { kind: 'published', outputs: 2, hash: 5n })
     bookFate(books, { kind: 'duplicate' })
     bookFate(books, { kind: 'drop' })

@@ -116,6 +116,7 @@ describe('deciding a record', () => {
       kind: 'ok',
       records: [],
       hash: 0n,
+      bytes: 0,
     })
   })
 
