@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { createDedupeFolder } from './adapters/dedupe-folder.ts'
 import { createHttpLookups, type HttpLookups } from './adapters/http-lookups.ts'
 import { createJoinTables, type JoinTables, type JoinTablesDeps } from './adapters/join-tables.ts'
-import { openKeyedState } from './adapters/keyed-stores.ts'
+import { openKeyedState, retainKeyedStates } from './adapters/keyed-stores.ts'
 import { createTableFolder } from './adapters/table-folder.ts'
 import { readSecret } from './config.ts'
 import { createMemoryBudget, type MemoryBudget } from './core/memory-budget.ts'
@@ -33,13 +33,15 @@ export function createBoundedState({ config, ...deps }: BoundedStateOptions): Bo
     segmentIds: config.dedupeSegmentIds,
     budget: dedupeBudget,
   })
+  const keyedDir = join(config.stateDir, 'keyed')
   const tableFiles = createTableFolder(join(config.stateDir, 'tables'))
   return {
     openDedupe: dedupes.open,
-    openKeyed: (id) => openKeyedState(join(config.stateDir, 'keyed'), id),
+    openKeyed: (id) => openKeyedState(keyedDir, id),
     retain(versions) {
       dedupes.retain(versions)
       tableFiles.retain(versions)
+      retainKeyedStates(keyedDir, versions)
     },
     tables: createJoinTables({ ...deps, openStore: tableFiles.open, budget: rowBudget, wallClockMs: Date.now }),
     lookups: createHttpLookups({ budget: rowBudget, readSecret, now: Date.now }),

@@ -272,6 +272,7 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
       closingNext = books.sourceNext
       // A restart must find whatever is still to be taken or buried.
       const left = [...tombstones, ...records.values()].map(({ stateOffset }) => stateOffset ?? 0)
+      books.parked.rawFrom = index.rawFrom()
       books.parked.stateFrom = Math.min(index.stateFrom(books.parked.stateNext), ...left)
     },
     async committed() {

@@ -106,7 +106,7 @@ export function progressLine(job: ReplayJob): string {
   )
   const total = partitions.reduce((sum, p) => sum + p.total, 0)
   const percent = total === 0 ? 100 : Math.min(100, Math.floor((100 * done) / total))
-  const lag = candidateLag?.reduce((sum, l) => sum + l.enricher + l.silver + l.landing, 0)
+  const lag = candidateLag?.reduce((sum, l) => sum + l.enricher + l.silver + l.landing + (l.parked ?? 0), 0)
   const rate =
     recordsPerSecond > 0
       ? `, ${Math.round(recordsPerSecond)} records/s${etaSeconds === null ? '' : `, ${Math.ceil(etaSeconds)} s left`}`

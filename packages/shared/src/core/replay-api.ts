@@ -106,6 +106,8 @@ export type CandidateLag = {
   /** Refined records not yet in silver, and not yet in landing. */
   readonly silver: number
   readonly landing: number
+  /** Raw records that wait in the lane `parked` of both versions; absent in jobs of before there was one. */
+  readonly parked?: number
 }
 
 export type ReplayProgress = {

@@ -185,7 +185,10 @@ function replaySnapshot(job: ReplayJob): ReplaySnapshot {
     candidateLag:
       progress.candidateLag === null
         ? null
-        : progress.candidateLag.reduce((sum, { enricher, silver, landing }) => sum + enricher + silver + landing, 0),
+        : progress.candidateLag.reduce(
+            (sum, { enricher, silver, landing, parked }) => sum + enricher + silver + landing + (parked ?? 0),
+            0,
+          ),
     error: job.error === null ? null : `${job.error.code}: ${job.error.message}`,
     updatedAt: job.updatedAt,
   }

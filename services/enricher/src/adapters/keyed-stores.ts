@@ -3,13 +3,21 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { BookId } from '../core/books.ts'
 import { createKeyedState, type KeyedState, type KeyedStore } from '../core/keyed-state.ts'
+import { removeOthers } from './version-folders.ts'
 
 /** Opens the keyed state of a raw partition under a version; the folder may be lost, then it is read from the log again. */
 export function openKeyedState(dir: string, { stream, version, rawTopicId, partition }: BookId): KeyedState {
-  const folder = join(dir, `${stream}.v${version}`)
+  const folder = join(dir, folderOf({ stream, version }))
   mkdirSync(folder, { recursive: true })
   return createKeyedState(createSqliteKeyedStore(join(folder, `${rawTopicId}-${partition}.sqlite`)))
 }
+
+/** Removes the histories of other versions than these: they are retired. */
+export function retainKeyedStates(dir: string, versions: readonly Pick<BookId, 'stream' | 'version'>[]): void {
+  removeOthers(dir, new Set(versions.map(folderOf)))
+}
+
+const folderOf = ({ stream, version }: Pick<BookId, 'stream' | 'version'>): string => `${stream}.v${version}`
 
 /**
  * One SQLite file per partition. A write is one transaction that holds the position too. It survives the process; a power cut may

@@ -7,10 +7,14 @@ export function removeVersionFolders(
   kept: readonly { readonly stream: string; readonly version: number }[],
 ): void {
   const names = new Set(kept.map(({ stream, version }) => join(stream, `v${version}`)))
-  for (const stream of entries(dir)) {
-    for (const version of entries(join(dir, stream))) {
-      if (!names.has(join(stream, version))) rmSync(join(dir, stream, version), { recursive: true, force: true })
-    }
+  for (const stream of entries(dir)) removeOthers(dir, names, stream)
+}
+
+/** Removes what lies in `dir`, or in a folder of it, and is not named. */
+export function removeOthers(dir: string, kept: ReadonlySet<string>, folder = ''): void {
+  for (const entry of entries(join(dir, folder))) {
+    const name = join(folder, entry)
+    if (!kept.has(name)) rmSync(join(dir, name), { recursive: true, force: true })
   }
 }
 

@@ -36,7 +36,7 @@ export function readBooks(metadata: string, place: string): Books {
       parked:
         parked === undefined
           ? { ...NO_PARKED, settled: [] }
-          : { ...parked, hash: parseHash(parked.hash), settled: decodeOffsets(parked.settled) },
+          : { ...NO_PARKED, ...parked, hash: parseHash(parked.hash), settled: decodeOffsets(parked.settled) },
     }
   } catch (error) {
     throw new MeshError('MESH_REFINE_BOOKS_LOST', `the committed offset carries no books: ${describeError(error)}`, {

@@ -22,6 +22,8 @@ export type ParkedBooks = {
   stateNext: number
   /** Nothing below it on the state partition is still parked. */
   stateFrom: number
+  /** Lowest raw offset that still waits, for whoever asks what is parked below a position; null = nothing is. */
+  rawFrom: number | null
   /** Raw offsets that are released and whose state record may still lie there. Bounded: `MAX_SETTLED`. */
   settled: number[]
 }
@@ -86,6 +88,7 @@ export const NO_PARKED: ParkedBooks = {
   hash: 0n,
   stateNext: 0,
   stateFrom: 0,
+  rawFrom: null,
   settled: [],
 }
 

@@ -39,6 +39,8 @@ export type ParkedIndex = {
   retry(unit: string, wait: Wait): void
   /** Lowest state offset of what is parked; `end` where one is not known yet or nothing is parked. */
   stateFrom(end: number): number
+  /** Lowest raw offset that is parked; null = nothing is. */
+  rawFrom(): number | null
 }
 
 type ParkedKey = { queue: ParkedRecord[]; attempts: number; dueMs: number; awaits: readonly string[] }
@@ -126,6 +128,12 @@ export function createParkedIndex(): ParkedIndex {
       for (const { queue } of keys.values()) {
         for (const { stateOffset } of queue) from = Math.min(from, stateOffset ?? end)
       }
+      return from
+    },
+    rawFrom() {
+      if (size === 0) return null
+      let from = Number.MAX_SAFE_INTEGER
+      for (const { queue } of keys.values()) from = Math.min(from, queue[0]!.offset)
       return from
     },
   }

@@ -1,5 +1,6 @@
 import { parseMeshSrc } from '@mesh/shared/core/coordinate'
 import { bytesText, headerText } from '@mesh/shared/core/record'
+import { NONE_PARKED, stillParkedIn } from '@mesh/shared/core/still-parked'
 import type { StreamVersions } from '@mesh/shared/core/versions'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Books } from '../../src/core/books.ts'
@@ -51,6 +52,7 @@ const order = (key: string, n: number, customer: string): Posted => ({ key, id: 
 async function booksOf(): Promise<Books> {
   return readBooks((await world.committed('orders')).get(0)!.metadata, 'test')
 }
+const waiting = async () => stillParkedIn((await world.committed('orders')).get(0)!.metadata)
 async function rows(): Promise<{ src: string; n: unknown; customer: unknown }[]> {
   const found = []
   for (const { record } of await world.refinedOf('orders')) {
@@ -81,6 +83,7 @@ describe.each(['at-least-once', 'exactly-once'] as const)('parking, %s', (guaran
     expect((await rows()).map(({ n }) => n)).toEqual([2, 4])
     expect((await booksOf()).counts).toMatchObject({ ok: 2, parked: 2, outputs: 2 })
     expect(await liveState()).toEqual(['parked/a/0', 'parked/a/2'])
+    expect(await waiting()).toEqual({ records: 2, from: 0 })
     await addCustomer('c1', 'Ada')
     await eventually(async () => expect((await rows()).length).toBe(4))
     await eventually(async () => expect(await liveState()).toEqual([]))
@@ -95,6 +98,7 @@ describe.each(['at-least-once', 'exactly-once'] as const)('parking, %s', (guaran
     expect(books.counts).toMatchObject({ ok: 2, parked: 2, outputs: 2 })
     expect(books.parked).toMatchObject({ next: SEQUENCE_BLOCK, ok: 2, outputs: 2, drop: 0, deadLetter: 0 })
     expect(stillParked(books)).toBe(0)
+    expect(await waiting()).toEqual(NONE_PARKED)
     const parked = (await world.commitEvents()).filter(({ lane }) => lane === 'parked').at(-1)
     expect(parked).toMatchObject({ layer: 'refined', counts: { ok: 2, outputs: 2 } })
     expect(running.fatal()).toBeNull()

@@ -1,3 +1,4 @@
+import { stillParkedIn } from '@mesh/shared/core/still-parked'
 import type { KafkaAdmin } from '@mesh/shared/kafka/port'
 import type { GroupPositions, Removal } from '../core/ports.ts'
 
@@ -6,6 +7,13 @@ export function createGroupPositions(admin: KafkaAdmin): GroupPositions {
     async positions(group, topic, partitions) {
       const committed = await admin.committed(group, topic)
       return Array.from({ length: partitions }, (_, partition) => committed.get(partition)?.offset ?? null)
+    },
+    async enricherPositions(group, topic, partitions) {
+      const committed = await admin.committed(group, topic)
+      return Array.from({ length: partitions }, (_, partition) => {
+        const found = committed.get(partition)
+        return found === undefined ? null : { offset: found.offset, parked: stillParkedIn(found.metadata) }
+      })
     },
   }
 }

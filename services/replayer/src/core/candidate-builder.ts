@@ -67,7 +67,7 @@ export function createCandidateBuilder(ports: CandidateBuilderPorts): CandidateB
     await keepChangeoverYoung(id)
     const { changeover } = jobs.get(id)!
     if (changeover.some((offset, p) => offset !== job.changeover[p])) return false
-    const ends = (await topics.offsets(job.replayTopic)).map((partition) => partition.highWatermark)
+    const ends = (await topics.offsets(job.replayTopic)).map((partition) => partition.lastStableOffset)
     await versions.update(job.stream, (state) => {
       const moved = moveChangeover(state!, job.version, { changeover, at: now() })
       return finishReplay(moved, job.version, { ends, at: now() })
@@ -96,9 +96,9 @@ export function createCandidateBuilder(ports: CandidateBuilderPorts): CandidateB
     const { retentionMs } = (await ports.bundles.load(job.plan.bundle)).contract.raw
     if (replayOf(job).ends !== null || retentionMs <= 0) return
     const young = await ports.history.logOffsetsAtTime(topic, clock.now() - retentionMs / 2)
-    const highWatermarks = (await topics.offsets(topic)).map((partition) => partition.highWatermark)
-    const youngFrom = highWatermarks.map((end, p) => young.get(p) ?? end)
-    const moved = agedChangeover(job.changeover, youngFrom, highWatermarks)
+    const stable = (await topics.offsets(topic)).map((partition) => partition.lastStableOffset)
+    const youngFrom = stable.map((end, p) => young.get(p) ?? end)
+    const moved = agedChangeover(job.changeover, youngFrom, stable)
     if (moved === null) return
     await jobs.update(id, (current) => extendJob(current, moved, now()))
     await versions.update(job.stream, (state) => moveChangeover(state!, job.version, { changeover: moved, at: now() }))

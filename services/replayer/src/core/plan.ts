@@ -10,7 +10,8 @@ export type OffsetRange = { readonly from: number; readonly to: number }
 export type PartitionFacts = {
   readonly partition: number
   readonly logStartOffset: number
-  readonly highWatermark: number
+  /** End of what is there: behind it a transaction may be open. */
+  readonly end: number
   /** Bronze is complete over [0, nextOffset), its holes declared. */
   readonly lake: { readonly nextOffset: number; readonly holes: readonly OffsetRange[] }
   /** Bounds given as times, as the earliest offset at or after them. */
@@ -85,13 +86,13 @@ export function gapError(gaps: readonly Gap[]): MeshError {
 }
 
 function rangeOf(request: Pick<ReplayRequest, 'from' | 'to'>, facts: PartitionFacts): OffsetRange {
-  const { partition, highWatermark, fromAtTime, toAtTime } = facts
+  const { partition, end, fromAtTime, toAtTime } = facts
   const from = boundOffset(request.from, partition, fromAtTime) ?? 0
-  const to = boundOffset(request.to, partition, toAtTime) ?? highWatermark
-  if (to > highWatermark || from > to) {
+  const to = boundOffset(request.to, partition, toAtTime) ?? end
+  if (to > end || from > to) {
     throw new MeshError(
       'MESH_REPLAY_INVALID',
-      `partition ${partition}: [${from}, ${to}) is no range within the log, which ends at ${highWatermark}`,
+      `partition ${partition}: [${from}, ${to}) is no range within the log, which ends at ${end}`,
     )
   }
   return { from, to }
@@ -117,13 +118,13 @@ function checkPartitions(bound: ReplayBound | undefined, partitions: number): vo
 /**
  * New ends for partitions whose changeover has come to lie in the older half of raw's retention, null when none has: the candidate
  * still needs time to reach its changeover, and must find it in the log.
- * @param youngFrom per partition the earliest offset in the younger half of the retention, the high watermark where there is none
+ * @param youngFrom per partition the earliest offset in the younger half of the retention, the log's stable end where there is none
  */
 export function agedChangeover(
   changeover: readonly number[],
   youngFrom: readonly number[],
-  highWatermarks: readonly number[],
+  ends: readonly number[],
 ): number[] | null {
-  const moved = changeover.map((offset, p) => (offset < youngFrom[p]! ? highWatermarks[p]! : offset))
+  const moved = changeover.map((offset, p) => (offset < youngFrom[p]! ? ends[p]! : offset))
   return moved.some((offset, p) => offset !== changeover[p]) ? moved : null
 }

@@ -1,5 +1,6 @@
 import type { RecordBatch, RecordToSend } from '@mesh/shared/core/record'
 import type { ReplayJob } from '@mesh/shared/core/replay-api'
+import type { StillParked } from '@mesh/shared/core/still-parked'
 import type { StreamVersions } from '@mesh/shared/core/versions'
 import type { PartitionOffsets, PartitionRange, TopicSpec } from '@mesh/shared/kafka/port'
 import type { Bundle } from '@mesh/shared/schema/port'
@@ -67,9 +68,14 @@ export interface ReplayTopic {
   send(topic: string, records: readonly RecordToSend[]): Promise<void>
 }
 
+/** An enricher's position in a raw partition, and what it has parked below it. */
+export type EnricherPosition = { readonly offset: number; readonly parked: StillParked }
+
 /** Positions of consumer groups: next offset per partition, null where the group has committed nothing. */
 export interface GroupPositions {
   positions(group: string, topic: string, partitions: number): Promise<(number | null)[]>
+  /** Both of one commit. */
+  enricherPositions(group: string, topic: string, partitions: number): Promise<(EnricherPosition | null)[]>
 }
 
 export interface JobsStore {

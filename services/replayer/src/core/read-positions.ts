@@ -1,4 +1,5 @@
 import type { ReplayJob } from '@mesh/shared/core/replay-api'
+import { addParked, NONE_PARKED } from '@mesh/shared/core/still-parked'
 import { enricherGroup, landingGroup, rawTopic, silverGroup } from '@mesh/shared/core/topics'
 import { findVersion, liveVersion } from '@mesh/shared/core/versions'
 import type { GroupPositions, Topics, VersionsStore } from './ports.ts'
@@ -16,14 +17,17 @@ export async function readPositions(
   const state = ports.versions.get(stream)!
   const live = liveVersion(state)
   const of = (group: string, topic: string) => ports.groups.positions(group, topic, state.partitions)
-  const livePositions = await of(enricherGroup(stream, live.version), rawTopic(stream))
+  const enricher = (of: number) =>
+    ports.groups.enricherPositions(enricherGroup(stream, of), rawTopic(stream), state.partitions)
+  const livePositions = await enricher(live.version)
   const replayed = await of(enricherGroup(stream, version), job.replayTopic)
-  const candidate = await of(enricherGroup(stream, version), rawTopic(stream))
+  const candidate = await enricher(version)
   const refinedEnd = (await ports.topics.offsets(job.refinedTopic)).map((partition) => partition.lastStableOffset)
   const ends = findVersion(state, version)?.replay?.ends ?? []
   return {
-    live: livePositions.map((offset, p) => offset ?? live.start[p] ?? 0),
-    candidate,
+    live: livePositions.map((at, p) => at?.offset ?? live.start[p] ?? 0),
+    candidate: candidate.map((at) => at?.offset ?? null),
+    parked: livePositions.map((at, p) => addParked(at?.parked ?? NONE_PARKED, candidate[p]?.parked ?? NONE_PARKED)),
     replayLeft: replayed.map((offset, p) => Math.max(0, (ends[p] ?? 0) - (offset ?? 0))),
     changeover: job.changeover,
     refinedEnd,

@@ -1,4 +1,5 @@
 import type { CandidateLag } from '@mesh/shared/core/replay-api'
+import type { StillParked } from '@mesh/shared/core/still-parked'
 
 /** Per partition; null = the group has committed nothing there. */
 export type CandidatePositions = {
@@ -6,6 +7,8 @@ export type CandidatePositions = {
   readonly live: readonly number[]
   /** Raw position of the candidate's enricher; null while it reads its replay topic. */
   readonly candidate: readonly (number | null)[]
+  /** What waits in the lane `parked` of both versions, as their books have it. */
+  readonly parked: readonly StillParked[]
   /** Replay records that the candidate has still to read. */
   readonly replayLeft: readonly number[]
   /** Raw offset from which the candidate reads raw itself. */
@@ -51,8 +54,13 @@ export function enricherReached(live: readonly number[], candidate: readonly (nu
   })
 }
 
+/** True when neither version has anything parked below these raw offsets. */
+export function nothingParkedBelow(raw: readonly number[], { parked }: Pick<CandidatePositions, 'parked'>): boolean {
+  return raw.every((offset, p) => (parked[p]?.from ?? offset) >= offset)
+}
+
 export function candidateLag(positions: CandidatePositions): CandidateLag[] {
-  const { live, candidate, replayLeft, changeover, refinedEnd, silver, landing } = positions
+  const { live, candidate, replayLeft, changeover, refinedEnd, silver, landing, parked } = positions
   return live.map((offset, partition) => {
     const at = candidate[partition] ?? null
     const behind = Math.max(0, offset - (at ?? changeover[partition]!))
@@ -62,17 +70,19 @@ export function candidateLag(positions: CandidatePositions): CandidateLag[] {
       enricher: at === null ? Math.max(1, behind + replayLeft[partition]!) : behind,
       silver: Math.max(0, refinedEnd[partition]! - (silver[partition] ?? 0)),
       landing: Math.max(0, refinedEnd[partition]! - (landing[partition] ?? 0)),
+      parked: parked[partition]?.records ?? 0,
     }
   })
 }
 
 /** `partition 0: enricher 5, silver 0, landing 12 behind`, for partitions that are behind. */
 export function describeLag(lag: readonly CandidateLag[]): string {
-  const behind = lag.filter((of) => of.enricher + of.silver + of.landing > 0)
+  const behind = lag.filter((of) => of.enricher + of.silver + of.landing + (of.parked ?? 0) > 0)
   if (behind.length === 0) return 'every partition has caught up, and that is being confirmed'
   return behind
     .map(
-      (of) => `partition ${of.partition}: enricher ${of.enricher}, silver ${of.silver}, landing ${of.landing} behind`,
+      (of) =>
+        `partition ${of.partition}: enricher ${of.enricher}, silver ${of.silver}, landing ${of.landing} behind${of.parked ? `, ${of.parked} parked` : ''}`,
     )
     .join('; ')
 }

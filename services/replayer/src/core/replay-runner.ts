@@ -8,7 +8,7 @@ import { advanceJob, emittingProgress } from './job-state.ts'
 import type { GroupPositions, Removal } from './ports.ts'
 import { rfc3339 } from './ports.ts'
 import { readPositions } from './read-positions.ts'
-import { assessReadiness, candidateLag, type ReadinessTarget } from './readiness.ts'
+import { assessReadiness, candidateLag, nothingParkedBelow, type ReadinessTarget } from './readiness.ts'
 import { createTokenBucket, type RateLimit, UNLIMITED } from './token-bucket.ts'
 import { liveRefinedTopic } from './topic-specs.ts'
 import { cancelCandidate } from './versions-transitions.ts'
@@ -52,6 +52,8 @@ type Running = {
   failures: number
   publishedAt: number
   target: ReadinessTarget | null
+  /** Raw offsets below which nothing may be parked any more before the candidate is ready; frozen at the first reach. */
+  unparkedBelow: readonly number[] | null
   caughtUpAsOf: number | null
   step: AbortController
 }
@@ -163,9 +165,13 @@ export function createReplayRunner(ports: RunnerPorts, settings: RunnerSettings)
     const positions = await readPositions(ports, job)
     const { target, reached } = assessReadiness(of.target, positions, clock.now())
     of.target = reached ? null : target
-    if (reached) of.caughtUpAsOf = target.takenAt
+    if (reached) {
+      of.caughtUpAsOf = target.takenAt
+      of.unparkedBelow ??= target.live
+    }
     await publish(job.id, { ...jobs.get(job.id)!.progress, etaSeconds: 0, candidateLag: candidateLag(positions) })
-    if (reached && job.state === 'DRAINED') return enter(job, 'READY')
+    const unparked = of.unparkedBelow !== null && nothingParkedBelow(of.unparkedBelow, positions)
+    if (reached && unparked && job.state === 'DRAINED') return enter(job, 'READY')
     await clock.wait(settings.readinessIntervalMs, signal)
   }
 
@@ -222,6 +228,7 @@ export function createReplayRunner(ports: RunnerPorts, settings: RunnerSettings)
       failures: 0,
       publishedAt: 0,
       target: null,
+      unparkedBelow: null,
       caughtUpAsOf: null,
       step: new AbortController(),
     }

@@ -17,7 +17,7 @@ import type {
 } from './ports.ts'
 import { rfc3339 } from './ports.ts'
 import { readPositions } from './read-positions.ts'
-import { candidateLag, describeLag, enricherReached } from './readiness.ts'
+import { candidateLag, describeLag, enricherReached, nothingParkedBelow } from './readiness.ts'
 import type { ReplayRunner, RunnerEvents } from './replay-runner.ts'
 import { createSequencer } from './sequencer.ts'
 import { cancelCandidate, cutOver } from './versions-transitions.ts'
@@ -131,16 +131,17 @@ export function createReplays(ports: ReplaysPorts, settings: ReplaysSettings): R
     const inLog = async (time: number | null) => (time === null ? null : ports.history.logOffsetsAtTime(topic, time))
     const [fromInLog, toInLog] = await Promise.all([inLog(fromTime), inLog(toTime)])
     const facts: PartitionFacts[] = []
-    for (const { partition, logStartOffset, highWatermark } of offsets) {
+    // What lies behind an open transaction is no history yet, and a reader would wait for its end.
+    for (const { partition, logStartOffset, lastStableOffset: end } of offsets) {
       const id = { stream: state.stream, topicId: rawTopicId, partition }
       const lake = await ports.history.lakeCover(id)
       const atTime = async (time: number | null, log: ReadonlyMap<number, number> | null): Promise<number | null> =>
         time === null
           ? null
-          : ((await firstInLake(id, { time, logStartOffset, lake })) ?? log!.get(partition) ?? highWatermark)
+          : ((await firstInLake(id, { time, logStartOffset, lake })) ?? Math.min(log!.get(partition) ?? end, end))
       const fromAtTime = await atTime(fromTime, fromInLog)
       const toAtTime = await atTime(toTime, toInLog)
-      facts.push({ partition, logStartOffset, highWatermark, lake, fromAtTime, toAtTime })
+      facts.push({ partition, logStartOffset, end, lake, fromAtTime, toAtTime })
     }
     return makePlan(request, facts, { rawTopicId, bundle })
   }
@@ -180,7 +181,7 @@ export function createReplays(ports: ReplaysPorts, settings: ReplaysSettings): R
   }
 
   /**
-   * Ready: the candidate's enricher reaches where the live one is at this moment, and its sinks had caught up with it no longer
+   * Ready: the candidate's enricher reaches where the live one is at this moment, neither has anything parked below that, and its sinks had caught up with it no longer
    * ago than `readyAgeMs` (they write in intervals, so under traffic they are never at the very end).
    */
   async function waitUntilReady(job: ReplayJob): Promise<void> {
@@ -197,7 +198,8 @@ export function createReplays(ports: ReplaysPorts, settings: ReplaysSettings): R
       live ??= positions.live
       const caughtUpAsOf = runner.caughtUpAsOf(job.id)
       const fresh = caughtUpAsOf !== null && clock.now() - caughtUpAsOf <= settings.readyAgeMs
-      if (fresh && enricherReached(live, positions.candidate)) return
+      const reached = enricherReached(live, positions.candidate) && nothingParkedBelow(live, positions)
+      if (fresh && reached) return
       if (clock.now() >= deadline) {
         throw new MeshError('MESH_REPLAY_NOT_READY', `replay ${job.id}: ${describeLag(candidateLag(positions))}`)
       }

@@ -12,6 +12,7 @@ export async function commit(
   group: string,
   topic: string,
   offsets: readonly number[],
+  metadata = '',
 ): Promise<void> {
   const assigned = Promise.withResolvers<void>()
   let left = offsets.length
@@ -21,7 +22,7 @@ export async function commit(
     onFatal: assigned.reject,
     async assign({ partition }) {
       if (--left === 0) assigned.resolve()
-      const progress = { nextOffset: offsets[partition]!, metadata: '' }
+      const progress = { nextOffset: offsets[partition]!, metadata }
       const handler = { process: async () => null, close: async () => progress }
       return { position: offsets[partition]!, handler, paused: true }
     },

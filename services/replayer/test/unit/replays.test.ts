@@ -361,7 +361,7 @@ describe('cutting over', () => {
       message: expect.stringContaining(`partition 0: enricher ${COUNT}, silver 0, landing 0 behind`) as string,
     })
     expect(replayer.replays.get(job.id).progress.candidateLag).toEqual(
-      [0, 1].map((partition) => ({ partition, enricher: COUNT, silver: 0, landing: 0 })),
+      [0, 1].map((partition) => ({ partition, enricher: COUNT, silver: 0, landing: 0, parked: 0 })),
     )
   })
 

@@ -166,7 +166,7 @@ test('replays come newest first, with their progress counted from the start of t
     error: { code: 'MESH_LAKE_UNAVAILABLE', message: 'no lake' },
     progress: {
       ...replayJob().progress,
-      candidateLag: [{ partition: 0, enricher: 1, silver: 2, landing: 3 }],
+      candidateLag: [{ partition: 0, enricher: 1, silver: 2, landing: 3, parked: 4 }],
     },
   })
   const { replays } = buildSnapshot(
@@ -178,6 +178,6 @@ test('replays come newest first, with their progress counted from the start of t
     }),
   )
   expect(replays.map(({ id }) => id)).toEqual(['job', 'older'])
-  expect(replays[0]).toMatchObject({ done: 100, total: 150, candidateLag: 6, error: 'MESH_LAKE_UNAVAILABLE: no lake' })
+  expect(replays[0]).toMatchObject({ done: 100, total: 150, candidateLag: 10, error: 'MESH_LAKE_UNAVAILABLE: no lake' })
   expect(replays[1]).toMatchObject({ done: 100, candidateLag: null, error: null })
 })

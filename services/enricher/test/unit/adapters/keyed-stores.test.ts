@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { createSqliteKeyedStore } from '../../../src/adapters/keyed-stores.ts'
+import { createSqliteKeyedStore, openKeyedState, retainKeyedStates } from '../../../src/adapters/keyed-stores.ts'
 import { createKeyedState, createMemoryKeyedStore, type KeyedStore } from '../../../src/core/keyed-state.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'keyed-'))
@@ -76,4 +76,19 @@ describe.each(stores)('keyed state in %s', (_name, place) => {
     expect([after.get('a'), after.at()]).toEqual([null, 0])
     state.close()
   })
+})
+
+test('the histories of retired versions and of streams that are gone leave the disk; a folder that is not there is nothing', () => {
+  const root = join(dir, 'retained')
+  retainKeyedStates(root, [])
+  for (const [stream, version] of [
+    ['orders', 1],
+    ['orders', 2],
+    ['gone', 1],
+  ] as const) {
+    openKeyedState(root, { stream, version, rawTopicId: 'raw', partition: 0 }).close()
+  }
+  retainKeyedStates(root, [{ stream: 'orders', version: 2 }])
+  expect(readdirSync(root)).toEqual(['orders.v2'])
+  expect(readdirSync(join(root, 'orders.v2'))).toContain('raw-0.sqlite')
 })

@@ -69,10 +69,11 @@ describe('the index of parked records', () => {
 
   test('knows from where on the state topic is needed', () => {
     const index = createParkedIndex()
-    expect(index.stateFrom(9)).toBe(9)
+    expect([index.stateFrom(9), index.rawFrom()]).toEqual([9, null])
     index.park('a', record(1, 0, 7), wait(0))
     index.park('b', record(2, 0, 4), wait(0))
     expect(index.stateFrom(9)).toBe(4)
+    expect(index.rawFrom()).toBe(1)
     index.release('b')
     index.park('c', record(3, 0, null), wait(0))
     expect(index.stateFrom(9)).toBe(7)

@@ -48,7 +48,7 @@ async function emit(
       send: async (_topic, records) => void sent.push(...records),
     },
   }
-  const facts = { partition: 0, logStartOffset: 0, highWatermark: END, lake: { nextOffset: 0, holes: [] } }
+  const facts = { partition: 0, logStartOffset: 0, end: END, lake: { nextOffset: 0, holes: [] } }
   const plan = makePlan({}, [{ ...facts, fromAtTime: null, toAtTime: null }], { rawTopicId: 'id', bundle: 'b' })
   const job = newJob({ id: 'j', stream: 's', version: 2, plan, recordsPerSecond: null, at: 't' })
   const signal = new AbortController().signal

@@ -4,7 +4,7 @@ import { agedChangeover, boundTime, gapsOf, makePlan, type PartitionFacts } from
 const facts = (of: Partial<PartitionFacts> & { lakeTo?: number } = {}): PartitionFacts => ({
   partition: 0,
   logStartOffset: 0,
-  highWatermark: 100,
+  end: 100,
   lake: { nextOffset: of.lakeTo ?? 60, holes: [] },
   fromAtTime: null,
   toAtTime: null,
@@ -57,8 +57,7 @@ describe('makePlan', () => {
     const hash = (of: PartitionFacts, bundle = 'b') => makePlan({}, [of], { ...identity, bundle }).hash
     expect(hash(facts())).toBe(hash(facts()))
     expect(
-      new Set([hash(facts()), hash(facts({ highWatermark: 101 })), hash(facts({ lakeTo: 61 })), hash(facts(), 'c')])
-        .size,
+      new Set([hash(facts()), hash(facts({ end: 101 })), hash(facts({ lakeTo: 61 })), hash(facts(), 'c')]).size,
     ).toBe(4)
   })
 })

@@ -1,3 +1,4 @@
+import { NONE_PARKED } from '@mesh/shared/core/still-parked'
 import { describe, expect, test } from 'vitest'
 import {
   assessReadiness,
@@ -5,11 +6,13 @@ import {
   candidateLag,
   describeLag,
   enricherReached,
+  nothingParkedBelow,
 } from '../../../src/core/readiness.ts'
 
 const positions = (of: Partial<CandidatePositions> = {}): CandidatePositions => ({
   live: [10, 20],
   candidate: [10, 20],
+  parked: [NONE_PARKED, NONE_PARKED],
   replayLeft: [0, 0],
   changeover: [5, 5],
   refinedEnd: [7, 8],
@@ -59,13 +62,20 @@ describe('assessReadiness', () => {
 })
 
 test('the lag of a candidate that still replays is what is left of the replay, then raw from its changeover', () => {
-  const lag = candidateLag(positions({ candidate: [null, 18], replayLeft: [3, 0], silver: [6, null] }))
+  const lag = candidateLag(
+    positions({
+      candidate: [null, 18],
+      replayLeft: [3, 0],
+      silver: [6, null],
+      parked: [NONE_PARKED, { records: 4, from: 9 }],
+    }),
+  )
   expect(lag).toEqual([
-    { partition: 0, enricher: 3 + 5, silver: 1, landing: 0 },
-    { partition: 1, enricher: 2, silver: 8, landing: 0 },
+    { partition: 0, enricher: 3 + 5, silver: 1, landing: 0, parked: 0 },
+    { partition: 1, enricher: 2, silver: 8, landing: 0, parked: 4 },
   ])
   expect(describeLag(lag)).toBe(
-    'partition 0: enricher 8, silver 1, landing 0 behind; partition 1: enricher 2, silver 8, landing 0 behind',
+    'partition 0: enricher 8, silver 1, landing 0 behind; partition 1: enricher 2, silver 8, landing 0 behind, 4 parked',
   )
   expect(candidateLag(positions({ live: [0, 0], candidate: [null, null] }))[0]!.enricher).toBe(1)
 })
@@ -73,4 +83,10 @@ test('the lag of a candidate that still replays is what is left of the replay, t
 test('a candidate is where the live version is only if it reads raw itself', () => {
   expect(enricherReached([0], [null])).toBe(false)
   expect(enricherReached([0], [0])).toBe(true)
+})
+
+test('what is parked counts below the raw offsets in question, wherever newer records wait', () => {
+  const parked = [NONE_PARKED, { records: 2, from: 15 }]
+  expect(nothingParkedBelow([10, 15], { parked })).toBe(true)
+  expect(nothingParkedBelow([10, 16], { parked })).toBe(false)
 })
