@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { queryWarehouse } from '@mesh/shared/warehouse/duckdb-reader'
 import { afterAll, beforeAll, expect, inject, it } from 'vitest'
 import { sendClicks } from '../../packages/cli/src/demo/click-sender.ts'
 import {
@@ -9,7 +10,6 @@ import {
 } from '../../packages/cli/src/demo/earthquake-server.ts'
 import { redisServer } from '../../packages/cli/src/stack/redis.ts'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
-import { queryWarehouse } from '../../packages/cli/src/warehouse-reader.ts'
 import { type MeshUnderTest, startMesh } from './mesh-under-test.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')

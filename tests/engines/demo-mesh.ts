@@ -1,9 +1,9 @@
 import { join } from 'node:path'
+import { queryFiles } from '@mesh/shared/warehouse/duckdb-reader'
 import { readAirports, readFlights } from '../../packages/cli/src/demo/real-data.ts'
 import { sendAirports, sendFlights } from '../../packages/cli/src/demo/senders.ts'
 import { postEvents } from '../../packages/cli/src/gateway-client.ts'
 import { overall } from '../../packages/cli/src/verify/verify.ts'
-import { queryFiles } from '../../packages/cli/src/warehouse-reader.ts'
 import { type MeshOptions, type MeshUnderTest, startMesh } from '../e2e/mesh-under-test.ts'
 
 export const ROOT: string = join(import.meta.dirname, '..', '..')
