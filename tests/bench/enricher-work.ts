@@ -49,7 +49,7 @@ export type WorkOptions = {
 export type Work = {
   readonly worker: PartitionWorker
   /** Commits what the worker has done, as the consumer's loop does. */
-  commit(nextOffset: number): Promise<void>
+  readonly commit: (nextOffset: number) => Promise<void>
   /** Records written to the refined topic and to the state topic. */
   readonly written: { readonly refined: number; readonly state: number }
 }

@@ -28,7 +28,8 @@ export function createBodyCache(maxBytes: number): BodyCache {
       const bytes = recordBytes(record)
       if (total + bytes > maxBytes) return
       // Copies: a fetched record's bytes are views into the whole fetch.
-      const own = { ...record, key: copy(record.key), value: copy(record.value) }
+      const headers = record.headers.map(({ name, value }) => ({ name, value: copy(value) }))
+      const own = { ...record, key: copy(record.key), value: copy(record.value), headers }
       held.set(place, { source: { at, record: own }, bytes })
       total += bytes
     },
