@@ -29,6 +29,9 @@ const config: ViteUserConfig = defineConfig({
             'examples/*/streams/*/*.test.ts',
           ],
           sequence: { groupOrder: 0 },
+          // Limits only end what hangs: a busy machine takes several times as long.
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
@@ -37,8 +40,8 @@ const config: ViteUserConfig = defineConfig({
           include: ['packages/*/test/integration/**/*.test.ts', 'services/*/test/integration/**/*.test.ts'],
           globalSetup: STACK,
           sequence: { groupOrder: 1 },
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
         },
       },
       {
@@ -48,8 +51,8 @@ const config: ViteUserConfig = defineConfig({
           globalSetup: STACK,
           sequence: { groupOrder: 2 },
           fileParallelism: false,
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
         },
       },
       {
@@ -59,8 +62,8 @@ const config: ViteUserConfig = defineConfig({
           include: ['tests/cdc/**/*.test.ts'],
           sequence: { groupOrder: 3 },
           fileParallelism: false,
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
         },
       },
       ...(process.env['MESH_FAULTS'] === '1' ? [FAULTS] : []),
