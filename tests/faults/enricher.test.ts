@@ -9,7 +9,8 @@ import { seeded } from '../../services/enricher/test/seeded.ts'
 import { createPatientSend, poison } from './enricher/load.ts'
 import { killInMidWork, loseRequests, signalRunning } from './enricher/losses.ts'
 import { stormOfMembers } from './enricher/storms.ts'
-import { type FaultWorld, ORDERS, type Round, STREAMS, startFaultWorld } from './enricher/world.ts'
+import { ORDERS, STREAMS } from './enricher/streams.ts'
+import { type FaultWorld, type Round, startFaultWorld } from './enricher/world.ts'
 
 /** `MESH_FAULT_SEED=17` repeats the run of that seed, `MESH_FAULT_PAUSE=60s` stops processes for so long. */
 const SEED = Number(process.env['MESH_FAULT_SEED'] ?? Date.now() % 10_000)

@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { enricherGroup, rawTopic } from '@mesh/shared/core/topics'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import type { GroupConsumer } from '@mesh/shared/kafka/port'
-import { type FaultWorld, STREAMS } from './world.ts'
+import { STREAMS } from './streams.ts'
+import type { FaultWorld } from './world.ts'
 
 const STAYS_MS = 2000
 

@@ -1,4 +1,3 @@
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { enricherGroup, rawTopic, refinedTopic } from '@mesh/shared/core/topics'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
@@ -11,14 +10,10 @@ import { stillParked } from '../../../services/enricher/src/core/books.ts'
 import { readBooks } from '../../../services/enricher/src/core/books-metadata.ts'
 import { type MeshUnderTest, startMesh } from '../../e2e/mesh-under-test.ts'
 import { type Fleet, startFleet } from './fleet.ts'
-import { createPatientSend, customerRow, type Load, PARTITIONS, startLoad } from './load.ts'
+import { createPatientSend, customerRow, type Load, startLoad } from './load.ts'
 import { checkAgainstRaw } from './oracle.ts'
+import { CUSTOMERS, STREAMS, writeContract, writeStreams } from './streams.ts'
 
-/** The same orders under either guarantee, side by side, joined with one table. */
-export const ORDERS = { plain: 'orders-plain', exact: 'orders-exact' } as const
-export const STREAMS: readonly string[] = Object.values(ORDERS)
-const CUSTOMERS = 'customers'
-const GUARANTEES: Readonly<Record<string, string>> = { [ORDERS.plain]: 'at-least-once', [ORDERS.exact]: 'exactly-once' }
 const SETTLE_MS = 300_000
 /** Undecided records of all streams and partitions at which the load pauses. */
 const FULL = 600
@@ -60,13 +55,7 @@ export type WorldOptions = {
 export async function startFaultWorld({ cacheDir, seed, members, sinks }: WorldOptions): Promise<FaultWorld> {
   const mesh = await startMesh(cacheDir, {
     services: sinks ? ['replayer', 'lake-sink', 'warehouse-sink'] : ['replayer'],
-    prepare: (projectDir) => {
-      copyStream(streamOf('customers'), join(projectDir, 'streams', CUSTOMERS))
-      for (const stream of STREAMS) {
-        copyStream(streamOf('orders'), join(projectDir, 'streams', stream))
-        writeContract(projectDir, stream)
-      }
-    },
+    prepare: writeStreams,
   })
   const { kafka, stack, store, projectDir } = mesh
   const codec = createAvroCodec(createSchemaRegistry({ url: stack.addresses.registryUrl }))
@@ -225,31 +214,4 @@ export async function startFaultWorld({ cacheDir, seed, members, sinks }: WorldO
     await mesh.stop()
     throw error
   }
-}
-
-const streamOf = (name: string): string =>
-  join(import.meta.dirname, '..', '..', '..', 'services', 'enricher', 'test', 'streams', name)
-
-function copyStream(from: string, to: string): void {
-  mkdirSync(to, { recursive: true })
-  cpSync(from, to, { recursive: true })
-}
-
-function writeContract(projectDir: string, stream: string, refineLines = ''): void {
-  const lines = `name: ${stream}
-description: Orders of a shop; what an order says decides its fate
-owner: shop@example.com
-key: /id
-ingest: [{ kind: events, auth: none }]
-raw: { partitions: ${PARTITIONS}, retention: 3650d }
-refine:
-  schema: refined.avsc
-  guarantee: ${GUARANTEES[stream]}
-  dedupe: { window: 1h }
-  joins:
-    - { stream: ${CUSTOMERS}, as: customer, on: /customer, onMissing: { wait: 1d, then: dead-letter } }
-${refineLines}lake: { bronze: { format: parquet }, silver: { format: parquet } }
-warehouse: { table: ${stream.replaceAll('-', '_').toUpperCase()}, mode: append }
-`
-  writeFileSync(join(projectDir, 'streams', stream, 'stream.yaml'), lines)
 }
