@@ -3,7 +3,8 @@
 //   client-role.ts consume BROKERS TOPIC RECORDS CLIENT
 // prints one line of JSON (BareResult).
 import { header, type RecordBatch, type RecordToSend, textBytes } from '@mesh/shared/core/record'
-import { connectKafka, type ProducerClient } from '@mesh/shared/kafka/connect-kafka'
+import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
+import type { ProducerClient } from '@mesh/shared/kafka/connection'
 import type { Producer, ProducerOptions } from '@mesh/shared/kafka/port'
 import { Consumer } from '@platformatic/kafka'
 import { type BareResult, meter } from './meter.ts'

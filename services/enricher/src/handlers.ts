@@ -5,8 +5,8 @@ import type { PartitionHandler, Progress } from '@mesh/shared/kafka/port'
 import type { Source } from './core/arrival.ts'
 import { type CommitPace, createCommitPace } from './core/commit-pace.ts'
 import { rawSources, replayedSources } from './core/replayed.ts'
+import type { Stall } from './core/stall.ts'
 import type { PartitionWorker } from './partition-worker.ts'
-import type { Stall } from './worker-context.ts'
 
 export type HandlerPace = {
   readonly commitIntervalMs: number

@@ -1,8 +1,8 @@
 import type { GroupConsumer } from '@mesh/shared/kafka/port'
 import type { BookId } from './core/books.ts'
+import type { Stall } from './core/stall.ts'
 import type { Flow } from './handlers.ts'
 import type { EnricherTelemetry } from './telemetry.ts'
-import type { Stall } from './worker-context.ts'
 
 export type FlowDeps = {
   readonly telemetry: Pick<EnricherTelemetry, 'stalled'>

@@ -11,9 +11,10 @@ import { type Decidable, type Fate, protectedFate, type RefineCode, settledFate 
 import type { Joined } from './core/joins.ts'
 import type { ParkedRecord } from './core/parked.ts'
 import { isChangeStream, readChange } from './core/read-change.ts'
+import type { Stall } from './core/stall.ts'
 import { coverRefined, coverState, createParkedLane, type Parked, type Releasing } from './parked-lane.ts'
 import type { StepWriter } from './step-writer.ts'
-import type { PartitionState, Stall, WorkerContext } from './worker-context.ts'
+import type { PartitionState, WorkerContext } from './worker-context.ts'
 
 export type PartitionWorker = {
   /**

@@ -4,7 +4,7 @@ import type { KafkaPort, PartitionOffsets } from '@mesh/shared/kafka/port'
 import { readArrival, type Source } from './core/arrival.ts'
 import type { DedupeStore } from './core/dedupe.ts'
 import { rawSources, replayedSources } from './core/replayed.ts'
-import type { RestoreDeps, RestoreFrom } from './restore.ts'
+import type { RestoreDeps, RestoreFrom } from './restore-context.ts'
 
 export type DedupeGap = {
   readonly dedupe: DedupeStore

@@ -4,7 +4,7 @@ import type { BookId } from './core/books.ts'
 import type { KeyedState } from './core/keyed-state.ts'
 import { isChangeStream, readChange } from './core/read-change.ts'
 import { rawSources, replayedSources } from './core/replayed.ts'
-import type { RestoreDeps, RestoreFrom } from './restore.ts'
+import type { RestoreDeps, RestoreFrom } from './restore-context.ts'
 import { partitionOffsets } from './restore-dedupe.ts'
 
 /** Keys set between two writes of the store: what is read is committed already, so it may be written at any time. */

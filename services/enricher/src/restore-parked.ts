@@ -6,7 +6,7 @@ import { type Books, stillParked } from './core/books.ts'
 import { createParkedIndex } from './core/parked.ts'
 import { isParkedKey, offsetOfKey, parkedCoordinate, unitOf } from './core/parked-state.ts'
 import type { PublishedReleases } from './core/published-releases.ts'
-import type { RestoreDeps } from './restore.ts'
+import type { RestoreDeps } from './restore-context.ts'
 import type { ParkedState, StateRecord } from './worker-context.ts'
 
 type Found = {

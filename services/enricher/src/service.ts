@@ -6,8 +6,8 @@ import type { Logger } from '@mesh/shared/runtime/logger'
 import type { Service } from '@mesh/shared/runtime/service'
 import { createStreamHost, type HostedTask } from '@mesh/shared/runtime/stream-host'
 import type { RefineCode } from './core/decide.ts'
+import type { Stall } from './core/stall.ts'
 import { createRunner, type RunnerDeps } from './runner.ts'
-import type { Stall } from './worker-context.ts'
 
 export type EnricherDeps = Omit<RunnerDeps, 'onStall'> & {
   readonly logger: Logger

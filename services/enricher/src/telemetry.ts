@@ -5,7 +5,7 @@ import type { JoinTables } from './adapters/join-tables.ts'
 import type { BookId } from './core/books.ts'
 import type { MemoryBudget } from './core/memory-budget.ts'
 import type { Problem } from './core/problem.ts'
-import type { Stall } from './worker-context.ts'
+import type { Stall } from './core/stall.ts'
 
 /** Every event of this service, each with its metric and its log line. */
 export type EnricherTelemetry = {

@@ -3,7 +3,6 @@ import type { RetryPolicy } from '@mesh/shared/core/retry-policy'
 import type { Source } from './core/arrival.ts'
 import type { BodyCache } from './core/body-cache.ts'
 import type { BookId, Books } from './core/books.ts'
-import type { Trip } from './core/breaker.ts'
 import type { Decidable, RefineCode } from './core/decide.ts'
 import type { DedupeStore } from './core/dedupe.ts'
 import type { PublishedFates } from './core/fates.ts'
@@ -70,14 +69,6 @@ export type PartitionState = {
   /** What is announced of the committed books; null before the first commit. */
   readonly announced: readonly CommitEvent[] | null
 }
-
-/** Why a worker holds records that it has not decided. */
-export type Stall =
-  | { readonly kind: 'parked-full'; readonly records: number }
-  | { readonly kind: 'transaction-full' }
-  | ({ readonly kind: 'breaker' } & Trip)
-  /** Deciding threw: the mesh or what it stands on is broken, not the record. */
-  | { readonly kind: 'stopped'; readonly reason: string }
 
 export type ParkedState = {
   readonly index: ParkedIndex

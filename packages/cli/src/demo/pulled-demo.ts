@@ -7,7 +7,7 @@ import { pidFile } from '../stack/state.ts'
 import { waitFor } from '../wait-for.ts'
 import { countClicks } from './click-sender.ts'
 import { readEarthquakes } from './real-data.ts'
-import type { SourceShown } from './sources-demo.ts'
+import type { SourceShown } from './source-shown.ts'
 
 export const DEMO_CLICKS = 500
 

@@ -12,7 +12,8 @@ import { DEMO_CLICKS, showPulled } from './pulled-demo.ts'
 import { readAirports, readFlights, readGithubDeliveries } from './real-data.ts'
 import { type RefinedSample, readRefinedRecord } from './refined-sample.ts'
 import { type Sent, sendAirports, sendFlights, sendGithub } from './senders.ts'
-import { captureAirports, type SourceShown } from './sources-demo.ts'
+import type { SourceShown } from './source-shown.ts'
+import { captureAirports } from './sources-demo.ts'
 import { waitForTable } from './wait-for-table.ts'
 
 export type DemoOptions = {

@@ -12,12 +12,10 @@ import type { ExtraServer, Stack } from '../stack/stack.ts'
 import { waitFor } from '../wait-for.ts'
 import { earthquakeServer } from './pulled-demo.ts'
 import type { Airport } from './real-data.ts'
+import type { SourceShown } from './source-shown.ts'
 
 /** What `--sources` brings along: the servers that the streams of `examples/sources` are pulled from. */
 export const DEMO_SERVERS: readonly ExtraServer[] = [postgresServer(), redisServer(), earthquakeServer()]
-
-/** What of a source has arrived. */
-export type SourceShown = { readonly what: string; readonly expected: number; readonly found: number }
 
 const TIMEOUT_MS = 180_000
 

@@ -1,6 +1,7 @@
 import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
 import { follow, readRanges } from './bounded-reads.ts'
+import { type KafkaConnection, PRODUCER_CLIENTS, type ProducerClient } from './connection.ts'
 import { createLagMeter, type PartitionLag } from './consumer-lag.ts'
 import { createIdempotentProducer } from './idempotent-producer.ts'
 import { createKafkaJsAdmin } from './kafkajs-admin.ts'
@@ -11,26 +12,6 @@ import { createKafkaJsTransactionClient } from './kafkajs-transactions.ts'
 import { connectProduceWire } from './platformatic-wire.ts'
 import type { GroupConsumer, GroupConsumerOptions, KafkaPort, Producer, ProducerOptions } from './port.ts'
 import { createTransactionalProducer } from './transactional-producer.ts'
-
-export const PRODUCER_CLIENTS = ['platformatic', 'kafkajs'] as const
-export type ProducerClient = (typeof PRODUCER_CLIENTS)[number]
-
-export type KafkaConnection = {
-  readonly brokers: readonly string[]
-  readonly clientId: string
-  /** The client that plain producers write with (docs/adr/0007); consumers and transactions are kafkajs's. */
-  readonly producer?: ProducerClient
-  /** A request without an answer has failed after so long. Default 20,000. */
-  readonly requestTimeoutMs?: number
-  readonly tls?: boolean
-  readonly sasl?: KafkaSasl
-}
-
-export type KafkaSasl = {
-  readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
-  readonly username: string
-  readonly password: string
-}
 
 export type ConnectedKafka = KafkaPort & {
   /** How far behind the group consumers of this connection are. */

@@ -1,7 +1,7 @@
 import { Admin as PlatformaticAdmin } from '@platformatic/kafka'
 import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
-import type { KafkaConnection } from './connect-kafka.ts'
+import type { KafkaConnection } from './connection.ts'
 import type { Committed, KafkaAdmin, PartitionOffsets, TopicSpec } from './port.ts'
 import { alterTopicConfig, readTopicConfig } from './topic-config.ts'
 

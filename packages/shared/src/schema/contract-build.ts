@@ -4,7 +4,7 @@ import { tableName } from '../core/topics.ts'
 import { compileFormat, isTimeZone } from '../core/zoned-time.ts'
 import { buildIngest, checkIngests, isKeyedBySource, type RawIngest } from './contract-ingest.ts'
 import { buildLookup, checkLookups, type RawLookup } from './contract-lookups.ts'
-import type { YamlPath } from './contract-yaml.ts'
+import type { ReportProblem } from './contract-problem.ts'
 
 /** A contract as stream.schema.json lets it through. */
 type RawOnMissing = 'null' | 'dead-letter' | { readonly wait: string; readonly then?: 'null' | 'dead-letter' }
@@ -40,8 +40,6 @@ export type RawContract = {
   }
   readonly warehouse?: { readonly table?: string; readonly mode?: 'append' | 'upsert' }
 }
-
-export type ReportProblem = (path: YamlPath, reason: string) => void
 
 const DAY_MS = 86_400_000
 const DEFAULT_PARTITIONS = 6

@@ -1,7 +1,7 @@
 import { compileAddressGuard } from '../core/address-guard.ts'
 import type { LookupRule } from '../core/contract.ts'
 import { parseDuration } from '../core/duration.ts'
-import type { ReportProblem } from './contract-build.ts'
+import type { ReportProblem } from './contract-problem.ts'
 
 /** A lookup as stream.schema.json lets it through. */
 export type RawLookup = {

@@ -1,4 +1,5 @@
 import { MeshError } from '../core/errors.ts'
+import type { YamlPath } from './contract-yaml.ts'
 
 /** One thing wrong with a stream's folder. `line` counts from 1; null = the file as a whole. */
 export type ContractProblem = {
@@ -21,3 +22,6 @@ export function contractError(problems: readonly ContractProblem[]): MeshError {
 }
 
 const placeOf = ({ file, line }: ContractProblem): string => (line === null ? file : `${file}:${line}`)
+
+/** Told of what is wrong at a place of the file. */
+export type ReportProblem = (path: YamlPath, reason: string) => void

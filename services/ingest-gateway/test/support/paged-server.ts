@@ -18,6 +18,7 @@ export type PagedServer = {
 
 /** A REST API with `since`, `limit` and page tokens (`page`), real and on a port of its own. */
 export async function servePaged(things: Thing[]): Promise<PagedServer> {
+  let snapshot = things
   const server = createServer((request, response) => {
     paged.asked.push(request.url ?? '')
     if (paged.intercept?.(request, response)) return
@@ -25,7 +26,9 @@ export async function servePaged(things: Thing[]): Promise<PagedServer> {
     const since = searchParams.get('since')
     const limit = Number(searchParams.get('limit') ?? 10)
     const from = Number(searchParams.get('page') ?? 0)
-    const matching = paged.things.filter(({ at }) => since === null || at >= since)
+    // A run's pages are of one moment, so that a change in between moves nothing from page to page.
+    if (from === 0) snapshot = paged.things
+    const matching = snapshot.filter(({ at }) => since === null || at >= since)
     const next = from + limit < matching.length ? String(from + limit) : null
     response.setHeader('content-type', 'application/json')
     response.end(JSON.stringify({ list: matching.slice(from, from + limit), next }))

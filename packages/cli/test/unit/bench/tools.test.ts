@@ -11,6 +11,7 @@ test('options have defaults and bounds', () => {
     profile: false,
     clients: false,
     freshness: null,
+    latency: null,
   })
   expect(parseOptions(['--records', '5000', '--repeats', '1', '--json', 'out.json', '--profile', '--clients'])).toEqual(
     {
@@ -20,6 +21,7 @@ test('options have defaults and bounds', () => {
       profile: true,
       clients: true,
       freshness: null,
+      latency: null,
     },
   )
   expect(() => parseOptions(['--records', '10'])).toThrow('--records: 10 is not a whole number from 1000 to')

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
-import { PRODUCER_CLIENTS, producerClient } from '../../../src/kafka/connect-kafka.ts'
+import { producerClient } from '../../../src/kafka/connect-kafka.ts'
+import { PRODUCER_CLIENTS } from '../../../src/kafka/connection.ts'
 
 it('takes the clients that there are, and names them when it is given another', () => {
   expect(PRODUCER_CLIENTS.map(producerClient)).toEqual(['platformatic', 'kafkajs'])
