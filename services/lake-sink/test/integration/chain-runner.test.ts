@@ -198,7 +198,8 @@ describe.each([
     } finally {
       await lake.close()
     }
-  })
+    // The first time the S3 server is built.
+  }, 600_000)
 })
 
 describe('silver', () => {

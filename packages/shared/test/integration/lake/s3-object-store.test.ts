@@ -6,7 +6,7 @@ import { createS3ObjectStore } from '../../../src/lake/s3-object-store.ts'
 import { describeObjectStore, keysUnder } from '../../../src/testing/object-store-contract.ts'
 import { type S3Server, startVersitygw } from '../../../src/testing/versitygw.ts'
 
-const SETUP_MS = 300_000
+const SETUP_MS = 600_000
 let server: S3Server
 beforeAll(async () => {
   server = await startVersitygw()
