@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bytesText, header, type RecordToSend } from '@mesh/shared/core/record'
 import { rawTopic, refinedTopic } from '@mesh/shared/core/topics'
 import type { Follower } from '@mesh/shared/kafka/port'
+import { freePort } from '@mesh/shared/testing/free-port'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
 import { type BenchMesh, startBenchMesh } from './bench-mesh.ts'
 import { type BenchStream, EXACTLY_ONCE_STREAM, STREAM } from './bench-streams.ts'
@@ -214,16 +214,6 @@ async function sendOpenLoop(
   await Promise.all(sends)
   await producer.close()
   return { from: startedAt + WARM_UP_MS, sent: total }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 export function renderLatency(measured: readonly Latency[]): string {

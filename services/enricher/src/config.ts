@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import { COMMON_CONFIG, LAKE_CONFIG, REGISTRY_CONFIG, STATE_CONFIG } from '@mesh/shared/runtime/config'
+import { findSecret } from '@mesh/shared/runtime/secrets'
 
 export const ENV_PREFIX = 'MESH_ENRICHER_'
 
@@ -107,8 +107,6 @@ export const CONFIG: typeof COMMON_CONFIG &
   typeof OWN_CONFIG = { ...COMMON_CONFIG, ...REGISTRY_CONFIG, ...LAKE_CONFIG, ...STATE_CONFIG, ...OWN_CONFIG }
 
 /** The text of `env:NAME` or `file:/path`, without a line feed at its end; null where there is nothing. */
-export async function readSecret(reference: string): Promise<string | null> {
-  const name = reference.slice(reference.indexOf(':') + 1)
-  const text = reference.startsWith('env:') ? (process.env[name] ?? '') : await readFile(name, 'utf8').catch(() => '')
-  return text.replace(/\r?\n$/, '') || null
+export function readSecret(reference: string): Promise<string | null> {
+  return findSecret(process.env, reference)
 }

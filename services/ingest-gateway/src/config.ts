@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { MeshError } from '@mesh/shared/core/errors'
 import { COMMON_CONFIG, type ConfigOf, LAKE_CONFIG, OUTBOUND_CONFIG } from '@mesh/shared/runtime/config'
+import { findSecret } from '@mesh/shared/runtime/secrets'
 import { EVENT_OVERHEAD_BYTES } from './core/admission.ts'
 
 export const CONFIG_PREFIX = 'MESH_INGEST_GATEWAY_'
@@ -134,9 +134,6 @@ export function readPorts({ outboundPorts }: Pick<Config, 'outboundPorts'>): num
 }
 
 /** The text of `env:NAME` or `file:/path`, without a line feed at its end; null where there is nothing (an empty text is nothing). */
-export async function readSecret(reference: string): Promise<string | null> {
-  const colon = reference.indexOf(':')
-  const name = reference.slice(colon + 1)
-  const text = reference.startsWith('env:') ? (process.env[name] ?? '') : await readFile(name, 'utf8').catch(() => '')
-  return text.replace(/\r?\n$/, '') || null
+export function readSecret(reference: string): Promise<string | null> {
+  return findSecret(process.env, reference)
 }

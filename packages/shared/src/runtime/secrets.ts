@@ -16,6 +16,16 @@ export function createSecretReader(env: Readonly<Record<string, string | undefin
   }
 }
 
+/** The same for who asks whether it is there: null where there is nothing, or nothing that can be read. */
+export async function findSecret(
+  env: Readonly<Record<string, string | undefined>>,
+  reference: string,
+): Promise<string | null> {
+  const name = reference.slice(reference.indexOf(':') + 1)
+  const text = reference.startsWith('env:') ? (env[name] ?? '') : await readFile(name, 'utf8').catch(() => '')
+  return text.replace(/\r?\n$/, '') || null
+}
+
 async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return (await readFile(file, 'utf8')).replace(/\r?\n$/, '')

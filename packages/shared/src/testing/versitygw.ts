@@ -1,12 +1,12 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { S3Settings } from '../lake/s3-object-store.ts'
+import { freePort } from './free-port.ts'
 
 const VERSION = '1.8.0'
 const CACHE = path.resolve(import.meta.dirname, '../../../../.mesh/cache')
@@ -88,14 +88,4 @@ async function untilReady(endpoint: string, server: ChildProcess): Promise<void>
     if (Date.now() > deadline) throw new Error(`versitygw is not ready after ${READY_TIMEOUT_MS} ms`)
     await delay(20)
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }

@@ -1,26 +1,17 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
 import { textBytes } from '@mesh/shared/core/record'
 import { rawTopic, VERSIONS_TOPIC } from '@mesh/shared/core/topics'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { meshTopics } from '@mesh/shared/kafka/mesh-topics'
+import { freePort } from '@mesh/shared/testing/free-port'
 import { expect, inject, onTestFailed, onTestFinished, test } from 'vitest'
 import type { Snapshot } from '../../src/core/snapshot-types.ts'
 import { streamState, version } from '../unit/inputs.ts'
 
 const SETTLE = { timeout: 40_000, interval: 100 }
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 test('the process shows a stream of the real broker with its counts, and stops when asked', async () => {
   const brokers = inject('kafkaBrokers')

@@ -7,6 +7,7 @@ import type { GuardedHttp } from '@mesh/shared/runtime/guarded-http'
 import { type ForeignRecord, keyText, wrapBytes } from '../core/foreign-record.ts'
 import type { ReadSecret } from '../core/ports.ts'
 import { createForeignRegistry, type ForeignRegistry } from './foreign-registry.ts'
+import { createSourceText } from './source-text.ts'
 
 /** Turns a foreign record's bytes into an event. A value that can never be read goes on as it came. */
 export function createForeignDecoder(
@@ -29,11 +30,7 @@ export function createForeignDecoder(
     if (given === null) {
       throw new MeshError('MESH_CONTRACT_INVALID', `format registry needs \`registry\` in sources/${source.name}.yaml`)
     }
-    const text = async (value: string): Promise<string> => {
-      const found = /^(env|file):/.test(value) ? await readSecret(value) : value
-      if (found === null) throw new MeshError('MESH_SECRET_MISSING', `${value} holds nothing`, { place: source.name })
-      return found
-    }
+    const text = createSourceText(source.name, readSecret)
     const credential =
       given.user === null ? null : { user: await text(given.user), password: await text(given.password ?? '') }
     return createForeignRegistry({ url: await text(given.url), credential, http })

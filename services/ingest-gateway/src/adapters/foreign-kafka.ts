@@ -1,16 +1,12 @@
-import { MeshError } from '@mesh/shared/core/errors'
 import type { KafkaSource } from '@mesh/shared/core/source'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import type { ReadSecret } from '../core/ports.ts'
+import { createSourceText } from './source-text.ts'
 
 /** The foreign cluster of a source. Connections are made when first needed. @throws MeshError MESH_SECRET_MISSING */
 export async function connectForeign(source: KafkaSource, readSecret: ReadSecret): Promise<KafkaPort> {
-  const text = async (value: string): Promise<string> => {
-    const found = /^(env|file):/.test(value) ? await readSecret(value) : value
-    if (found === null) throw new MeshError('MESH_SECRET_MISSING', `${value} holds nothing`, { place: source.name })
-    return found
-  }
+  const text = createSourceText(source.name, readSecret)
   const { sasl } = source
   const brokers = (await text(source.brokers)).split(',').map((broker) => broker.trim())
   return connectKafka({

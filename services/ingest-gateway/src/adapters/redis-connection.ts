@@ -3,6 +3,7 @@ import { MeshError } from '@mesh/shared/core/errors'
 import type { RedisSource } from '@mesh/shared/core/source'
 import { createClient, RESP_TYPES } from '@redis/client'
 import type { ReadSecret } from '../core/ports.ts'
+import { createSourceText } from './source-text.ts'
 
 /** Bulk strings as bytes, the rest as JavaScript has it. */
 export type RedisReply = Buffer | string | number | null | Error | readonly RedisReply[]
@@ -20,11 +21,7 @@ const COMMAND_TIMEOUT_MS = 30_000
 
 /** One connection, which ends with its first failure: whoever uses it opens a new one and looks again where things stand. */
 export async function connectRedis(source: RedisSource, readSecret: ReadSecret): Promise<RedisConnection> {
-  const text = async (value: string): Promise<string> => {
-    const found = /^(env|file):/.test(value) ? await readSecret(value) : value
-    if (found === null) throw new MeshError('MESH_SECRET_MISSING', `${value} holds nothing`, { place: source.name })
-    return found
-  }
+  const text = createSourceText(source.name, readSecret)
   const [host, port] = [await text(source.host), Number(await text(source.port))] as const
   const place = `${host}:${port}`
   const plain = createClient({

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { rawTopic, VERSIONS_TOPIC } from '@mesh/shared/core/topics'
@@ -11,6 +10,7 @@ import type { KafkaPort, Producer } from '@mesh/shared/kafka/port'
 import { openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { freezeBundle, putBundle } from '@mesh/shared/schema/bundle'
 import { loadStreamFolder } from '@mesh/shared/schema/stream-folder'
+import { freePort } from '@mesh/shared/testing/free-port'
 import { vi } from 'vitest'
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
@@ -122,14 +122,4 @@ export async function publishStream(
     { partition: 0, key: text.encode(name), value: text.encode(JSON.stringify(state)), headers: [] },
   ])
   return { topic, bundle: hash }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }

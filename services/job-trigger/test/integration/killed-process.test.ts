@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { commitKey } from '@mesh/shared/core/books'
@@ -11,6 +10,7 @@ import type { JobsResponse, Run, RunsResponse } from '@mesh/shared/core/runs'
 import { COMMITS_TOPIC, VERSIONS_TOPIC } from '@mesh/shared/core/topics'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { meshTopics } from '@mesh/shared/kafka/mesh-topics'
+import { freePort } from '@mesh/shared/testing/free-port'
 import { expect, inject, onTestFailed, onTestFinished, test } from 'vitest'
 import { commit, versions } from '../support/jobs.ts'
 
@@ -100,12 +100,3 @@ test('killed in the middle of a command: the next process finds it running, and 
   expect(await once(second, 'exit')).toEqual([0, null])
   await put(VERSIONS_TOPIC, stream, null)
 }, 240_000)
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}

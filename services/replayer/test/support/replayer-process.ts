@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
+import { freePort } from '@mesh/shared/testing/free-port'
 import { vi } from 'vitest'
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
@@ -45,14 +44,4 @@ export async function startReplayerProcess(env: Readonly<Record<string, string>>
       return child.exitCode
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
