@@ -75,11 +75,15 @@ describe('from a POST to a changed row of gold', () => {
     await post('LAX', '2001/01/01', [20, 10])
     const row = await untilGold('LAX', '2001-01-01', 2)
     expect(row).toMatchObject({ delayed: '1', avg_delay: 15 })
-    const run = (await runs()).find(({ id }) => id === row['_run_id'])
+    // The row is visible before its run is written down as ended.
+    const run = await waitFor(
+      async () => (await runs()).find(({ id, state }) => id === row['_run_id'] && state !== 'running') ?? null,
+      { what: `the run ${row['_run_id']} to end`, timeoutMs: 60_000 },
+    )
     expect(run).toMatchObject({ state: 'succeeded', trigger: 'commit' })
-    expect(run!.vector.reduce((sum, { from, to }) => sum + to - from, 0)).toBe(2)
-    expect(run!.result!.outputs.map(({ name }) => name)).toContain('gold.main.daily_airport_delays')
-    expect(Object.keys(run!.result!.artefacts)).toContain('run_results.json')
+    expect(run.vector.reduce((sum, { from, to }) => sum + to - from, 0)).toBe(2)
+    expect(run.result!.outputs.map(({ name }) => name)).toContain('gold.main.daily_airport_delays')
+    expect(Object.keys(run.result!.artefacts)).toContain('run_results.json')
   })
 
   it('a late flight recounts its own day and leaves other rows as they were', async () => {
