@@ -78,7 +78,7 @@ describe('from a POST to a changed row of gold', () => {
     // The row is visible before its run is written down as ended.
     const run = await waitFor(
       async () => (await runs()).find(({ id, state }) => id === row['_run_id'] && state !== 'running') ?? null,
-      { what: `the run ${row['_run_id']} to end`, timeoutMs: 60_000 },
+      { what: `the run ${String(row['_run_id'])} to end`, timeoutMs: 60_000 },
     )
     expect(run).toMatchObject({ state: 'succeeded', trigger: 'commit' })
     expect(run.vector.reduce((sum, { from, to }) => sum + to - from, 0)).toBe(2)

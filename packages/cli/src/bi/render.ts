@@ -4,6 +4,7 @@ import type { DbtManifest } from '@mesh/shared/lineage/dbt-manifest'
 import { lintLookml, lintTmdl } from './lint.ts'
 import { renderLookml } from './lookml.ts'
 import { goldModels, type Metrics } from './metrics.ts'
+import { renderSuperset } from './superset.ts'
 import { renderTmdl } from './tmdl.ts'
 
 /** The BI files by path from `transforms/bi`. @throws MeshError MESH_BI_INVALID */
@@ -19,6 +20,7 @@ export function renderBi(definitions: Metrics, manifest: DbtManifest): Map<strin
     files.set(join('tmdl', name), text)
     problems.push(...lintTmdl(name, text, models))
   }
+  for (const [name, text] of renderSuperset(models, definitions)) files.set(join('superset', name), text)
   if (problems.length > 0) throw new MeshError('MESH_BI_INVALID', problems.join('\n'))
   return files
 }

@@ -19,7 +19,7 @@ test('the BI files are what metrics.yaml and dbt say; `mesh bi generate` writes 
   const rendered = renderBi(await metrics(), manifest)
   for (const [name, text] of rendered) expect([name, await read('transforms', 'bi', name)]).toEqual([name, text])
   const found = await readdir(join(ROOT, 'transforms', 'bi'), { recursive: true })
-  expect(found.filter((name) => /\.(lkml|tmdl)$/.test(name)).sort()).toEqual([...rendered.keys()].sort())
+  expect(found.filter((name) => /\.(lkml|tmdl|yaml)$/.test(name)).sort()).toEqual([...rendered.keys()].sort())
 })
 
 test('the manifest that is committed has the exposures of the boards', async () => {
