@@ -121,6 +121,29 @@ it('has one handler of a partition at a time when three generations overlap', as
   expect(w.log).toEqual(['assign 1', 'seek 0', 'resume'])
 })
 
+it('ends what is in flight before it closes the handler, and both before the partition is opened again', async () => {
+  const working = Promise.withResolvers<void>()
+  const w = world([], {
+    async process({ nextOffset }) {
+      w.log.push('processing')
+      await working.promise
+      w.log.push('processed')
+      return { nextOffset, metadata: '' }
+    },
+  })
+  w.lanes.assigned([P0])
+  await until(() => w.log.includes('resume'), 'the lane')
+  const delivered = w.lanes.deliver(batch(1))
+  await until(() => w.log.includes('processing'), 'the work')
+  w.lanes.assigned([P0])
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(w.log.at(-1)).toBe('processing')
+  working.resolve()
+  expect(await delivered).toBe(false)
+  await until(() => w.log.includes('assign 2'), 'the next lane')
+  expect(w.log.slice(4, 7)).toEqual(['processed', 'close 1 revoked', 'assign 2'])
+})
+
 it('commits nothing of a lane that was overtaken while its topic id was checked', async () => {
   const w = world(['topicIds'])
   w.lanes.assigned([P0])
