@@ -159,7 +159,7 @@ export const ERRORS = {
   },
   MESH_KAFKA_FENCED: {
     status: 500,
-    hint: 'Another process owns this partition, or a transaction outlived its timeout: restart, it begins from the last commit.',
+    hint: 'Another process owns this partition, again and again, or transactions outlive their timeout: look for a second owner.',
   },
   MESH_KAFKA_CLIENT_UNSAFE: {
     status: 500,
@@ -185,7 +185,7 @@ export const ERRORS = {
   },
   MESH_REFINE_FENCED: {
     status: 500,
-    hint: 'Another process wrote to the same partition. Nothing is lost: this one starts again from its last commit.',
+    hint: 'Another process wrote to the same partition, again and again. Nothing is lost; look for a second group member that hangs.',
   },
   MESH_DECODE_JSON: { status: 422, hint: 'The raw record is not JSON.' },
   MESH_DECODE_AVRO: { status: 422, hint: 'The refined record cannot be decoded with its schema.' },

@@ -13,14 +13,8 @@ import { byOrigin, outputsOf, readOutputs } from '../reader.ts'
 import { type Run, runSchedule } from './run.ts'
 import { type Faults, type Guarantee, PARTITIONS, rowOf, STREAM } from './stream.ts'
 
-/** What Kafka not answering and another owner may end a process with. Anything else that ends one is a defect of the process. */
-const EXPECTED_ENDS: readonly string[] = [
-  'MESH_KAFKA_UNAVAILABLE',
-  'MESH_KAFKA_FENCED',
-  'MESH_REFINE_FENCED',
-  'MESH_KAFKA_OFFSET_OUT_OF_RANGE',
-  'MESH_REFINE_STATE_LOST',
-]
+/** What no answer may end a process with. Another owner ends no process, and anything else is a defect. */
+const EXPECTED_ENDS: readonly string[] = ['MESH_KAFKA_UNAVAILABLE']
 
 /** Every invariant, by a recomputation of the raw log that knows nothing of batches, commits or restarts. */
 export async function expectExact(run: Run, faults: Faults): Promise<void> {

@@ -27,7 +27,8 @@ const refine: Refine<Event> = (event, { joins }) => {
     case 'refuse':
       return deadLetter('ODD', 'told to')
     case 'throw':
-      throw new RangeError('told to')
+      // A dead letter carries the stack: a seed must not mean another schedule where the paths are longer.
+      throw Object.assign(new RangeError('told to'), { stack: 'RangeError: told to' })
     case 'delete':
       return tombstone()
     case undefined:
