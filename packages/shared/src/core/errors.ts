@@ -149,6 +149,10 @@ export const ERRORS = {
   MESH_ROUTE_UNKNOWN: { status: 404, hint: 'GET /openapi.json lists the routes.' },
   MESH_KAFKA_UNAVAILABLE: { status: 503, hint: 'The outcome is unknown: send the same event ids again.' },
   MESH_KAFKA_RECORD_TOO_LARGE: { status: 413, hint: 'Raise max.message.bytes of the topic or send smaller events.' },
+  MESH_KAFKA_BATCH_TOO_LARGE: {
+    status: 500,
+    hint: 'A record batch unpacks to more memory than a consumer may take: find its producer, let retention take it, or move the offset past it.',
+  },
   MESH_KAFKA_TOPIC_RECREATED: {
     status: 500,
     hint: 'The topic was deleted and created again: its offsets mean other records. Rebuild the stream from the lake.',
