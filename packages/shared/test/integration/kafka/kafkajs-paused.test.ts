@@ -23,9 +23,9 @@ it('B7: resumed while everything is paused, plain kafkajs sleeps on for seconds;
   await plain.connect()
   await plain.subscribe({ topics: [topic], fromBeginning: true })
   await plain.run({
-    eachMessage({ message, pause }) {
-      seen.plain.push(String(message.value))
-      if (seen.plain.length === 1) pause()
+    eachMessage(payload) {
+      seen.plain.push(String(payload.message.value))
+      if (seen.plain.length === 1) payload.pause()
       return Promise.resolve()
     },
   })
