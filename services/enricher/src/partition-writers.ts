@@ -52,7 +52,9 @@ export function createPartitionWriters(
     const opened = producers.get(partition)
     producers.delete(partition)
     writers.delete(partition)
-    await (await opened)?.close()
+    // One that could not be opened has nothing to close.
+    const owned = await opened?.catch(() => null)
+    await owned?.close()
   }
 
   return {

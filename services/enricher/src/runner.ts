@@ -1,4 +1,4 @@
-import { MeshError } from '@mesh/shared/core/errors'
+import { isMeshError, MeshError } from '@mesh/shared/core/errors'
 import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic, stateTopic } from '@mesh/shared/core/topics'
 import {
   bundleAt,
@@ -21,6 +21,7 @@ import type { CodeLoader } from './adapters/code-loader.ts'
 import type { JoinTables } from './adapters/join-tables.ts'
 import { createParkedReader } from './adapters/parked-reader.ts'
 import { createRangeReader } from './adapters/range-reader.ts'
+import { checkPosition, unlessMovedOn } from './assigned-position.ts'
 import type { RefineCode } from './core/decide.ts'
 import { dedupeScope } from './core/dedupe-scope.ts'
 import { isChangeStream } from './core/read-change.ts'
@@ -123,7 +124,8 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       consumer = kafka.consumer({
         groupId: group,
         topics: reading === null ? [topics.raw] : [reading.topic, topics.raw],
-        assign: (assigned) => (assigned.topic === topics.raw ? assignRaw(assigned) : assignReplay(assigned)),
+        assign,
+        reopens: (error) => isMeshError(error) && error.code === 'MESH_REFINE_FENCED',
         tickMs: pace.tickMs,
         ...(exactlyOnce && { commit: (at, progress) => writers.commit(at, progress) }),
         onFatal: deps.onFatal,
@@ -164,6 +166,16 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     return (await kafka.admin.committed(group, topics.raw)).size >= state.partitions
   }
 
+  async function assign(assigned: AssignedPartition): Promise<Assignment> {
+    const restore = assigned.topic === topics.raw ? assignRaw : assignReplay
+    try {
+      return await unlessMovedOn({ kafka, group }, assigned, () => restore(assigned))
+    } catch (error) {
+      await letGo(assigned.partition)
+      throw error
+    }
+  }
+
   async function assignRaw(assigned: AssignedPartition): Promise<Assignment> {
     const { partition } = assigned
     finished.delete(partition)
@@ -172,13 +184,13 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     const flow = flows.of(topics.raw, partition)
     if (committed !== null || reading === null) {
       const position = committed?.offset ?? start
-      checkPosition(assigned, position)
+      await checkPosition(kafka, assigned, position)
       const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: null })
       return { position, handler: leaving(partition, createRawHandler(worker, pace, { flow, position })) }
     }
     const changeover = reading.changeover[partition] ?? 0
     // Until the replay's end is known its changeover may still move on.
-    if (endOf(partition) !== null) checkPosition(assigned, changeover)
+    if (endOf(partition) !== null) await checkPosition(kafka, assigned, changeover)
     const replayed = await writers.begin({
       topic: reading.topic,
       partition,
@@ -230,15 +242,18 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       ...handler,
       async close(reason) {
         const progress = (await handler.close?.(reason)) ?? null
-        flows.end(partition)
-        if (reason === 'revoked') {
-          workers.delete(partition)
-          stores.release(partition)
-          await writers.end(partition)
-        }
+        if (reason === 'revoked') await letGo(partition)
+        else flows.end(partition)
         return progress
       },
     }
+  }
+
+  async function letGo(partition: number): Promise<void> {
+    flows.end(partition)
+    workers.delete(partition)
+    stores.release(partition)
+    await writers.end(partition)
   }
 
   async function restored(
@@ -266,18 +281,6 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     deps.telemetry.restored(id, { ms: deps.pace.now() - began, dedupeIds: worker.dedupeIds() })
     await worker.republish()
     return worker
-  }
-
-  function checkPosition(
-    { topic, partition, logStartOffset, highWatermark }: AssignedPartition,
-    position: number,
-  ): void {
-    if (position >= logStartOffset && position <= highWatermark) return
-    throw new MeshError(
-      'MESH_KAFKA_OFFSET_OUT_OF_RANGE',
-      `position ${position} is outside [${logStartOffset}, ${highWatermark}]`,
-      { place: `${topic}/${partition}` },
-    )
   }
 
   function endOf(partition: number): number | null {

@@ -70,6 +70,17 @@ async function readVersionBooks(
     raw,
     all.map((cut) => ({ partition: cut.partition, from: readable(cut), to: cut.position })),
   )
+  const untouched = await readRawBooks(
+    kafka,
+    raw,
+    // What lies in an open transaction is not there for anybody yet, and may never be.
+    rawOffsets
+      .filter(({ partition }) => !cuts.has(partition))
+      .map(({ partition, logStartOffset, lastStableOffset }) => {
+        const from = Math.max(startOf(partition), logStartOffset)
+        return { partition, from, to: Math.max(from, lastStableOffset) }
+      }),
+  )
   const refinedOffsets = new Map((await kafka.admin.offsets(refined)).map((o) => [o.partition, o]))
   const refinedFrom = (partition: number): number => refinedOffsets.get(partition)?.logStartOffset ?? 0
   const compacted = bundle.contract.refine.cleanup === 'compact'
@@ -99,10 +110,9 @@ async function readVersionBooks(
   for (let partition = 0; partition < state.partitions; partition++) {
     const cut = cuts.get(partition)
     const start = startOf(partition)
-    const end = rawOffsets.find((o) => o.partition === partition)?.highWatermark ?? 0
     if (!cut) {
-      // A partition without a commit is closed only when there is nothing in it to decide.
-      const empty = end <= start
+      // A partition without a commit is closed only when there is nothing in it to decide; what was aborted is nothing.
+      const empty = (untouched.get(partition)?.records ?? 0) === 0
       books.push(unread(state.stream, version.version, partition, start, empty ? start : null))
       continue
     }

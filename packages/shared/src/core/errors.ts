@@ -149,6 +149,10 @@ export const ERRORS = {
   MESH_ROUTE_UNKNOWN: { status: 404, hint: 'GET /openapi.json lists the routes.' },
   MESH_KAFKA_UNAVAILABLE: { status: 503, hint: 'The outcome is unknown: send the same event ids again.' },
   MESH_KAFKA_RECORD_TOO_LARGE: { status: 413, hint: 'Raise max.message.bytes of the topic or send smaller events.' },
+  MESH_KAFKA_BATCH_TOO_LARGE: {
+    status: 500,
+    hint: 'A record batch unpacks to more memory than a consumer may take: find its producer, let retention take it, or move the offset past it.',
+  },
   MESH_KAFKA_TOPIC_RECREATED: {
     status: 500,
     hint: 'The topic was deleted and created again: its offsets mean other records. Rebuild the stream from the lake.',
@@ -159,7 +163,7 @@ export const ERRORS = {
   },
   MESH_KAFKA_FENCED: {
     status: 500,
-    hint: 'Another process owns this partition, or a transaction outlived its timeout: restart, it begins from the last commit.',
+    hint: 'Another process owns this partition, again and again, or transactions outlive their timeout: look for a second owner.',
   },
   MESH_KAFKA_CLIENT_UNSAFE: {
     status: 500,
@@ -185,7 +189,7 @@ export const ERRORS = {
   },
   MESH_REFINE_FENCED: {
     status: 500,
-    hint: 'Another process wrote to the same partition. Nothing is lost: this one starts again from its last commit.',
+    hint: 'Another process wrote to the same partition, again and again. Nothing is lost; look for a second group member that hangs.',
   },
   MESH_DECODE_JSON: { status: 422, hint: 'The raw record is not JSON.' },
   MESH_DECODE_AVRO: { status: 422, hint: 'The refined record cannot be decoded with its schema.' },

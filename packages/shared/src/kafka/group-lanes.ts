@@ -40,6 +40,8 @@ type Lane = TopicPartition & {
   /** The user's wish. */
   paused: boolean
   tickDue: boolean
+  /** It was opened a second time within its generation. */
+  readonly again: boolean
   /** Work of the lane, one piece after another. */
   tail: Promise<void>
 }
@@ -62,6 +64,8 @@ export type GroupLanes = {
 export const MAX_METADATA_BYTES = 4096
 const DEFAULT_TICK_MS = 100
 const DEFAULT_STALL_MS = 300_000
+/** A member that lost its partitions knows it after a session and a rejoin. */
+const DEFAULT_FENCED_MS = 15_000
 
 /**
  * The consuming loop, written once for every client: assign, process, commit as the last line. Work of one partition never
@@ -78,6 +82,8 @@ export function createGroupLanes(
   let generation = 0
   /** Everything begun for the generations so far: work in flight, closing of former lanes, opening of new ones. */
   let settled: Promise<unknown> = Promise.resolve()
+  /** Fenced lanes that wait for what the group says. */
+  const waits = new Set<() => void>()
   const identity = createTopicIdentity(client, () => scheduler.now())
   // A former generation's work too: the next one waits for it.
   const stalls = createStallWatch(options.stallMs ?? DEFAULT_STALL_MS, () => scheduler.now())
@@ -87,8 +93,38 @@ export function createGroupLanes(
     if (failed) return
     failed = true
     stopTicking()
+    stopWaiting()
     for (const lane of lanes.values()) lane.closed = true
     options.onFatal(error)
+  }
+
+  /**
+   * Another owner has the partition, or has written to it: nothing more comes of this lane. One that has left is the other's to go
+   * on with. Of one that has not, the group says so soon, or else the partition is opened again; a second time is fatal.
+   */
+  function fence(lane: Lane, error: unknown): void {
+    lane.closed = true
+    if (stopping || failed || lanes.get(laneKey(lane.topic, lane.partition)) !== lane) return
+    const own = generation
+    client.pause(lane.topic, lane.partition)
+    const waitMs = options.reopens?.(error) && !lane.again ? 0 : (options.fencedMs ?? DEFAULT_FENCED_MS)
+    const cancel = scheduler.after(waitMs, () => {
+      waits.delete(cancel)
+      if (lane.again) return fail(error)
+      settled = Promise.all([settled, revoke(lane)])
+        .then(() => open(own, [lane], true))
+        .catch(fail)
+    })
+    waits.add(cancel)
+  }
+
+  function stopWaiting(): void {
+    for (const cancel of waits) cancel()
+    waits.clear()
+  }
+
+  function isFenced(error: unknown): boolean {
+    return (isMeshError(error) && error.code === 'MESH_KAFKA_FENCED') || options.reopens?.(error) === true
   }
 
   function assigned(partitions: readonly TopicPartition[]): void {
@@ -96,6 +132,7 @@ export function createGroupLanes(
     const former = [...lanes.values()]
     lanes.clear()
     for (const lane of former) lane.closed = true
+    stopWaiting()
     for (const { topic, partition } of partitions) client.pause(topic, partition)
     // What is in flight may still be writing: the same partition starts again only after it has ended.
     settled = Promise.all([settled, ...former.map(revoke)])
@@ -108,17 +145,17 @@ export function createGroupLanes(
     await endHandler(lane, 'revoked')
   }
 
-  async function open(own: number, partitions: readonly TopicPartition[]): Promise<void> {
+  async function open(own: number, partitions: readonly TopicPartition[], again = false): Promise<void> {
     const isStale = (): boolean => own !== generation || failed || stopping
     if (isStale()) return
     const described = await client.describe(partitions)
     if (isStale()) return
     identity.begin(described)
-    await Promise.all(described.map(openLane))
+    await Promise.all(described.map((assignedPartition) => openLane(assignedPartition, again)))
   }
 
   /** A lane that is overtaken by a generation, a failure or a stop while it opens is never fetched; whoever overtook closes it. */
-  async function openLane(assignedPartition: AssignedPartition): Promise<void> {
+  async function openLane(assignedPartition: AssignedPartition, again: boolean): Promise<void> {
     const { topic, partition, topicId } = assignedPartition
     const lane: Lane = {
       topic,
@@ -131,16 +168,22 @@ export function createGroupLanes(
       ended: false,
       paused: false,
       tickDue: false,
+      again,
       tail: Promise.resolve(),
     }
     lanes.set(laneKey(topic, partition), lane)
-    lane.tail = options.assign(assignedPartition).then((assignment: Assignment) => {
+    const begin = (assignment: Assignment): void => {
       lane.handler = assignment.handler
       lane.position = assignment.position
       lane.paused = assignment.paused ?? false
       if (lane.closed || stopping) return
       client.seek(topic, partition, lane.position)
       if (!lane.paused) client.resume(topic, partition)
+    }
+    lane.tail = options.assign(assignedPartition).then(begin, (error: unknown) => {
+      // Of a lane that was overtaken it says nothing: whoever opens the partition next finds out.
+      if (isFenced(error) || (lane.closed && isMeshError(error))) fence(lane, error)
+      else throw error
     })
     await lane.tail
   }
@@ -183,7 +226,8 @@ export function createGroupLanes(
         await stalls.watch(laneKey(lane.topic, lane.partition), async () => settle(lane, handler, await work(handler)))
       } catch (error) {
         lane.closed = true
-        fail(error)
+        if (isFenced(error)) fence(lane, error)
+        else fail(error)
       }
     })
     return lane.tail
@@ -199,20 +243,10 @@ export function createGroupLanes(
     await identity.check(lane.topic, lane.topicId)
     // The last look before the request: a generation that began meanwhile must not carry work of a former one.
     if (lane.closed) return
-    if (await commit(lane, progress)) await handler.committed?.(progress)
-    else lane.closed = true
-  }
-
-  async function commit(lane: Lane, progress: Progress): Promise<boolean> {
     const { topic, partition } = lane
-    if (!options.commit) return client.commit(topic, partition, progress)
-    try {
-      return await options.commit({ topic, partition }, progress)
-    } catch (error) {
-      // The partition has left and its next owner has begun: it settles what this commit was.
-      if (lane.closed && isMeshError(error) && error.code === 'MESH_KAFKA_FENCED') return false
-      throw error
-    }
+    const committing = options.commit?.({ topic, partition }, progress) ?? client.commit(topic, partition, progress)
+    if (await committing) await handler.committed?.(progress)
+    else lane.closed = true
   }
 
   async function closeLane(lane: Lane): Promise<void> {
@@ -251,6 +285,7 @@ export function createGroupLanes(
     async stop() {
       stopping = true
       stopTicking()
+      stopWaiting()
       await settled
       await Promise.all([...lanes.values()].map(closeLane))
       // A rejoin in between took the lanes over.

@@ -111,7 +111,11 @@ export type AssignedPartition = TopicPartition & {
 /** What a step made durable: the loop commits it as its last line, then calls `committed`. */
 export type Progress = { readonly nextOffset: number; readonly metadata: string }
 
-/** The work of one assigned partition. Calls never overlap. A throw is fatal: nothing later is committed and the process ends. */
+/**
+ * The work of one assigned partition. Calls never overlap. A throw is fatal: nothing later is committed and the process ends.
+ * MESH_KAFKA_FENCED, of `assign` and `commit` too, ends the partition's work alone. If the group does not take the partition away
+ * within `fencedMs`, its handler is closed as revoked and it is assigned again, once per generation; a second time is fatal.
+ */
 export interface PartitionHandler {
   /** Takes a batch that starts at the handler's position. Returns what may be committed now, or null. */
   process(batch: RecordBatch): Promise<Progress | null>
@@ -143,10 +147,13 @@ export type GroupConsumerOptions = {
   /**
    * Takes the place of the loop's own offset commit: an exactly-once runner writes its outputs and the progress in one
    * transaction here. All the rest stays: the topic id is looked at before, `committed` follows, and a lane of a former generation
-   * never gets here. Resolves false when the partition is no longer this member's to commit. A throw is fatal, except
-   * MESH_KAFKA_FENCED of a lane that left meanwhile.
+   * never gets here. Resolves false when the partition is no longer this member's to commit.
    */
   readonly commit?: (assigned: TopicPartition, progress: Progress) => Promise<boolean>
+  /** How long a fenced partition waits for the group to take it away. Default 15,000: a session and a rejoin. */
+  readonly fencedMs?: number
+  /** Errors that only say that a former owner has written to the partition: it is opened again without waiting for the group. */
+  readonly reopens?: (error: unknown) => boolean
   /** Told once of the error that stopped the consumer. The service ends the process. */
   readonly onFatal: (error: unknown) => void
 }

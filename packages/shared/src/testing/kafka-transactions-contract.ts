@@ -187,7 +187,7 @@ export function describeKafkaTransactions(name: string, open: KafkaProcesses): v
       },
     )
 
-    it('lets a group consumer commit by transaction, and ends it when its partition was taken', async () => {
+    it('lets a group consumer commit by transaction; one that is fenced and keeps its partition begins again, once', async () => {
       const { kafka, input, output, group, launch, owner, readAll } = world()
       const process = await launch()
       const errors: unknown[] = []
@@ -197,6 +197,7 @@ export function describeKafkaTransactions(name: string, open: KafkaProcesses): v
         groupId: group,
         topics: [input],
         tickMs: 10,
+        fencedMs: 200,
         onFatal: (error) => errors.push(error),
         async assign({ partition }) {
           const own = await process.kafka.transactional({ transactionalId: `${group}-${partition}`, group })
@@ -222,10 +223,14 @@ export function describeKafkaTransactions(name: string, open: KafkaProcesses): v
       expect((await kafka.admin.committed(group, input)).get(0)).toEqual({ offset: 1, metadata: 'm' })
       await owner(kafka)
       await plain.send(input, [textRecord('two')])
+      await until(() => committed.length === 2, 'the second commit')
+      expect(errors).toEqual([])
+      await owner(kafka)
+      await plain.send(input, [textRecord('three')])
       await until(() => errors.length > 0, 'the failure')
       expect(errors).toMatchObject([{ code: 'MESH_KAFKA_FENCED' }])
-      expect(textsOf(await readAll())).toEqual(['up to 1'])
-      expect((await kafka.admin.committed(group, input)).get(0)?.offset).toBe(1)
+      expect(textsOf(await readAll())).toEqual(['up to 1', 'up to 2'])
+      expect((await kafka.admin.committed(group, input)).get(0)?.offset).toBe(2)
       await consumer.stop()
     })
   })

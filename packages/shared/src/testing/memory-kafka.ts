@@ -22,6 +22,7 @@ export type MemoryClient = ConnectedKafka & {
   pause(): void
   /** SIGCONT: what was under way goes on; expelled members join again. */
   resume(): void
+  state(): 'running' | 'paused' | 'killed'
 }
 
 /** The port over arrays by Kafka's rules, with what a test wants to see and break. The port itself is one client. */
@@ -129,8 +130,9 @@ function processOf(
   endpoint: Endpoint,
   consumers: ReadonlySet<MemoryConsumer>,
   silent: () => void,
-): Pick<MemoryClient, 'kill' | 'pause' | 'resume'> {
+): Pick<MemoryClient, 'kill' | 'pause' | 'resume' | 'state'> {
   return {
+    state: endpoint.state,
     kill() {
       endpoint.kill()
       silent()

@@ -1,6 +1,7 @@
 import { afterEach, expect, it } from 'vitest'
+import { MeshError } from '../../../src/core/errors.ts'
 import { createGroupLanes, type GroupClient, type GroupLanes } from '../../../src/kafka/group-lanes.ts'
-import type { AssignedPartition, Assignment, PartitionHandler } from '../../../src/kafka/port.ts'
+import type { AssignedPartition, Assignment, GroupConsumerOptions, PartitionHandler } from '../../../src/kafka/port.ts'
 import { until } from '../../../src/testing/until.ts'
 
 const P0 = { topic: 't', partition: 0 }
@@ -25,6 +26,7 @@ function world(
   hold: readonly ('describe' | 'assign' | 'topicIds')[],
   handler: Partial<PartitionHandler> = {},
   tickMs = 60_000,
+  more: Pick<GroupConsumerOptions, 'fencedMs' | 'reopens'> = {},
 ): World {
   const log: string[] = []
   let handlers = 0
@@ -60,6 +62,7 @@ function world(
       groupId: 'g',
       topics: ['t'],
       tickMs,
+      ...more,
       onFatal: (error) => w.errors.push(error),
       async assign(): Promise<Assignment> {
         const id = ++handlers
@@ -119,6 +122,29 @@ it('has one handler of a partition at a time when three generations overlap', as
   w.assigning[0]!.resolve()
   await until(() => w.log.includes('resume'), 'the lane')
   expect(w.log).toEqual(['assign 1', 'seek 0', 'resume'])
+})
+
+it('ends what is in flight before it closes the handler, and both before the partition is opened again', async () => {
+  const working = Promise.withResolvers<void>()
+  const w = world([], {
+    async process({ nextOffset }) {
+      w.log.push('processing')
+      await working.promise
+      w.log.push('processed')
+      return { nextOffset, metadata: '' }
+    },
+  })
+  w.lanes.assigned([P0])
+  await until(() => w.log.includes('resume'), 'the lane')
+  const delivered = w.lanes.deliver(batch(1))
+  await until(() => w.log.includes('processing'), 'the work')
+  w.lanes.assigned([P0])
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(w.log.at(-1)).toBe('processing')
+  working.resolve()
+  expect(await delivered).toBe(false)
+  await until(() => w.log.includes('assign 2'), 'the next lane')
+  expect(w.log.slice(4, 7)).toEqual(['processed', 'close 1 revoked', 'assign 2'])
 })
 
 it('commits nothing of a lane that was overtaken while its topic id was checked', async () => {
@@ -208,4 +234,53 @@ it('closes a handler once when the group is joined again during a stop', async (
   await stopped
   expect(closes).toBe(1)
   expect(w.log.filter((line) => line.startsWith('assign'))).toEqual(['assign 1'])
+})
+
+const FENCED = new MeshError('MESH_KAFKA_FENCED', 'the id has another owner', { place: 't/0' })
+
+it('leaves a fenced partition alone until the group takes it away, and is told of nothing', async () => {
+  const w = world([], { process: () => Promise.reject(FENCED) })
+  w.lanes.assigned([P0])
+  await until(() => w.log.includes('resume'), 'the lane')
+  expect(await w.lanes.deliver(batch(1))).toBe(false)
+  w.lanes.assigned([])
+  await until(() => w.log.includes('close 1 revoked'), 'the close')
+  expect(w.errors).toEqual([])
+  expect(w.log.filter((line) => line.startsWith('commit'))).toEqual([])
+})
+
+it('opens a fenced partition again when the group leaves it here, and fails the second time', async () => {
+  const w = world([], { process: () => Promise.reject(FENCED) }, 60_000, { fencedMs: 1 })
+  w.lanes.assigned([P0])
+  await until(() => w.log.includes('resume'), 'the lane')
+  await w.lanes.deliver(batch(1))
+  await until(() => w.log.filter((line) => line === 'resume').length === 2, 'the second lane')
+  expect(w.log).toEqual(['assign 1', 'seek 0', 'resume', 'close 1 revoked', 'assign 2', 'seek 0', 'resume'])
+  expect(w.errors).toEqual([])
+  await w.lanes.deliver(batch(1))
+  await until(() => w.errors.length > 0, 'the failure')
+  expect(w.errors).toEqual([FENCED])
+})
+
+it('opens a partition again at once after an error of which its user says so', async () => {
+  const overtaken = new Error('a former owner wrote')
+  const reopens = (error: unknown): boolean => error === overtaken
+  const w = world([], { process: () => Promise.reject(overtaken) }, 60_000, { reopens })
+  w.lanes.assigned([P0])
+  await until(() => w.log.includes('resume'), 'the lane')
+  await w.lanes.deliver(batch(1))
+  await until(() => w.log.includes('assign 2'), 'the second lane')
+  expect(w.errors).toEqual([])
+})
+
+it('does not mind how the opening of a lane fails that was overtaken meanwhile', async () => {
+  const w = world(['assign'])
+  w.lanes.assigned([P0])
+  await until(() => w.assigning.length === 1, 'the assignment')
+  w.lanes.assigned([P0])
+  w.assigning[0]!.reject(new MeshError('MESH_REFINE_STATE_LOST', 'read before and after a step of the next owner'))
+  await until(() => w.assigning.length === 2, 'the second assignment')
+  w.assigning[1]!.resolve()
+  await until(() => w.log.includes('resume'), 'the second lane')
+  expect(w.errors).toEqual([])
 })
