@@ -180,6 +180,7 @@ export function createKafkaJsConsumer(
     },
     resume: lanes.resume,
     pause: lanes.pause,
+    seek: lanes.seek,
     positions: lanes.positions,
   }
 }
