@@ -103,7 +103,13 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
     const units = room > 0 ? index.due(nowMs, room) : []
     const tried = units.flatMap((unit) => committedQueue(unit).map((record) => ({ unit, record }))).slice(0, room)
     if (tried.length === 0) return NOTHING
-    const bodies = await loadBodies(tried.map(({ record }) => record))
+    let bodies: Map<number, Source>
+    try {
+      bodies = await loadBodies(tried.map(({ record }) => record))
+    } catch (error) {
+      // Nothing was decided: what is lost or away stops this partition and no other.
+      return { moved: false, stopped: describeError(error) }
+    }
     const released: Released[] = []
     const waiting = new Set<string>()
     let stopped: string | null = null

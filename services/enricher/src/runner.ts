@@ -1,4 +1,5 @@
 import { MeshError } from '@mesh/shared/core/errors'
+import type { JoinScope } from '@mesh/shared/core/join-scope'
 import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic, stateTopic } from '@mesh/shared/core/topics'
 import {
   bundleAt,
@@ -34,6 +35,7 @@ import {
   transactionPace,
 } from './handlers.ts'
 import type { Look } from './join-record.ts'
+import { openOrStand } from './open-or-stand.ts'
 import { createPartitionFlows, type FlowDeps } from './partition-flow.ts'
 import { createPartitionStores, type PartitionStoresDeps } from './partition-stores.ts'
 import { createPartitionWorker, type PartitionWorker } from './partition-worker.ts'
@@ -61,10 +63,12 @@ export type RunnerTask = {
   readonly version: StreamVersion
   /** Live versions of the streams that its bundles join. */
   readonly joined: ReadonlyMap<string, number>
+  /** Which part of each table is needed, by `tableName`; one that is not named is needed whole. */
+  readonly scopes: ReadonlyMap<string, JoinScope>
 }
 
 /** Refines one stream under one version: a consumer group over raw, and over the replay topic until its history is read. */
-export function createRunner(deps: RunnerDeps, { state, version, joined }: RunnerTask): Service {
+export function createRunner(deps: RunnerDeps, { state, version, joined, scopes }: RunnerTask): Service {
   const { kafka } = deps
   const topics = {
     raw: rawTopic(state.stream),
@@ -90,7 +94,11 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     look: deps.look,
     codeAt,
     joined,
+    scopes,
+    raw: { topic: topics.raw, partitions: state.partitions },
+    admin: kafka.admin,
     beyondHistory: (as) => deps.telemetry.beyondHistory(state.stream, version.version, as),
+    widened: (table, reason) => deps.telemetry.joinWidened(state.stream, version.version, { table, reason }),
     wake,
   })
 
@@ -123,7 +131,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       consumer = kafka.consumer({
         groupId: group,
         topics: reading === null ? [topics.raw] : [reading.topic, topics.raw],
-        assign: (assigned) => (assigned.topic === topics.raw ? assignRaw(assigned) : assignReplay(assigned)),
+        assign,
         tickMs: pace.tickMs,
         ...(exactlyOnce && { commit: (at, progress) => writers.commit(at, progress) }),
         onFatal: deps.onFatal,
@@ -135,7 +143,8 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     }
   }
 
-  function wake(awaited: string): void {
+  function wake(awaited: string, partition: number | null): void {
+    if (partition !== null) return workers.get(partition)?.wake(awaited)
     for (const worker of workers.values()) worker.wake(awaited)
   }
 
@@ -162,6 +171,24 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   /** An offset committed on raw is the durable sign that a partition's replay is behind it. */
   async function allOnRaw(): Promise<boolean> {
     return (await kafka.admin.committed(group, topics.raw)).size >= state.partitions
+  }
+
+  function assign(assigned: AssignedPartition): Promise<Assignment> {
+    const { topic, partition } = assigned
+    const open = topic === topics.raw ? assignRaw : assignReplay
+    return openOrStand(() => open(assigned), {
+      assigned,
+      flow: flows.of(topic, partition),
+      pace,
+      consumer: () => consumer,
+    })
+  }
+
+  async function letGo(partition: number): Promise<void> {
+    workers.delete(partition)
+    stores.release(partition)
+    joins.leave(partition)
+    await writers.end(partition)
   }
 
   async function assignRaw(assigned: AssignedPartition): Promise<Assignment> {
@@ -231,11 +258,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       async close(reason) {
         const progress = (await handler.close?.(reason)) ?? null
         flows.end(partition)
-        if (reason === 'revoked') {
-          workers.delete(partition)
-          stores.release(partition)
-          await writers.end(partition)
-        }
+        if (reason === 'revoked') await letGo(partition)
         return progress
       },
     }
@@ -259,13 +282,19 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       replay,
       transactional: writers.transactional,
     }
-    const { state: partitionState, ends } = await restorePartition(restoring, { id, ...from })
-    const worker = createPartitionWorker(partitionState, context, writers.writerOf(partition, ends))
-    workers.set(partition, worker)
-    await worker.clean()
-    deps.telemetry.restored(id, { ms: deps.pace.now() - began, dedupeIds: worker.dedupeIds() })
-    await worker.republish()
-    return worker
+    try {
+      await joins.enter(partition)
+      const { state: partitionState, ends } = await restorePartition(restoring, { id, ...from })
+      const worker = createPartitionWorker(partitionState, context, writers.writerOf(partition, ends))
+      workers.set(partition, worker)
+      await worker.clean()
+      deps.telemetry.restored(id, { ms: deps.pace.now() - began, dedupeIds: worker.dedupeIds() })
+      await worker.republish()
+      return worker
+    } catch (error) {
+      await letGo(partition)
+      throw error
+    }
   }
 
   function checkPosition(

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { JoinScope } from '@mesh/shared/core/join-scope'
 import { enricherGroup, rawTopic } from '@mesh/shared/core/topics'
 import { findVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
@@ -24,6 +25,7 @@ export const SILENT_TELEMETRY: EnricherTelemetry = {
   deadLettered: () => {},
   duplicate: () => {},
   beyondHistory: () => {},
+  joinWidened: () => {},
   checkpoint: () => {},
   erased: () => {},
   released: () => {},
@@ -50,6 +52,7 @@ export type ProcessOptions = {
   readonly code?: (code: RefineCode) => RefineCode
   readonly onStall?: RunnerDeps['onStall']
   readonly joined?: ReadonlyMap<string, number>
+  readonly scopes?: ReadonlyMap<string, JoinScope>
   readonly version?: number
   readonly look?: Look
   readonly openStore?: JoinTablesDeps['openStore']
@@ -91,7 +94,6 @@ export async function processDeps(
       openStore: options.openStore ?? (({ historyMs }) => createMemoryTableStore(historyMs)),
       budget: createMemoryBudget(1_000_000),
       wallClockMs: Date.now,
-      onFatal,
     }),
     openDedupe: dedupes.open,
     look: options.look ?? (() => Promise.reject(new Error('nobody answers lookups'))),
@@ -117,7 +119,12 @@ export async function runStream(world: World, state: StreamVersions, options: Pr
     fatal ??= error
   })
   const version = findVersion(state, options.version ?? state.live)!
-  const runner = createRunner(deps, { state, version, joined: options.joined ?? new Map() })
+  const runner = createRunner(deps, {
+    state,
+    version,
+    joined: options.joined ?? new Map(),
+    scopes: options.scopes ?? new Map(),
+  })
   await runner.start()
   return { stop: () => runner.stop(), fatal: () => fatal }
 }

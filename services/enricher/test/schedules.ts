@@ -89,6 +89,7 @@ function tablesOf(rows: Rows, scheduler: VirtualScheduler): JoinTables {
     acquire: async () => ({
       find,
       findAsOf: (key) => ({ row: find(key), beyond: false }),
+      knows: () => true,
       size: () => rows.size,
       onRow(listener) {
         for (const [key, at] of rows) {
@@ -239,7 +240,7 @@ async function startProcess(client: MemoryClient, of: ProcessOf): Promise<Servic
     onFatal,
   }
   const joined = code.contract.refine.joins.length > 0 ? new Map([['customers', 1]]) : new Map<string, number>()
-  const runner = createRunner(deps, { state, version: state.versions[0]!, joined })
+  const runner = createRunner(deps, { state, version: state.versions[0]!, joined, scopes: new Map() })
   await runner.start()
   return runner
 }

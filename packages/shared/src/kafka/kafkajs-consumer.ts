@@ -69,7 +69,7 @@ export function createKafkaJsConsumer(
       topicIdsHoldMs: TOPIC_IDS_HOLD_MS,
       commit,
       seek,
-      pause: (topic, partition) => consumer.pause([{ topic, partitions: [partition] }]),
+      pause,
       resume,
     },
   )
@@ -152,6 +152,10 @@ export function createKafkaJsConsumer(
 
   function seek(topic: string, partition: number, offset: number): void {
     if (!ended) consumer.seek({ topic, partition, offset: String(offset) })
+  }
+
+  function pause(topic: string, partition: number): void {
+    if (!ended) consumer.pause([{ topic, partitions: [partition] }])
   }
 
   function resume(topic: string, partition: number): void {
