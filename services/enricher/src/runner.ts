@@ -1,4 +1,3 @@
-import { MeshError } from '@mesh/shared/core/errors'
 import type { JoinScope } from '@mesh/shared/core/join-scope'
 import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic, stateTopic } from '@mesh/shared/core/topics'
 import {
@@ -40,6 +39,7 @@ import { createPartitionFlows, type FlowDeps } from './partition-flow.ts'
 import { createPartitionStores, type PartitionStoresDeps } from './partition-stores.ts'
 import { createPartitionWorker, type PartitionWorker } from './partition-worker.ts'
 import { createPartitionWriters } from './partition-writers.ts'
+import { checkPosition, createRawLog } from './raw-log.ts'
 import { restorePartition } from './restore.ts'
 import { createRunnerJoins } from './runner-joins.ts'
 import type { ParkingContext, WorkerContext } from './worker-context.ts'
@@ -88,6 +88,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined, scopes 
   let reading: ReplayedHistory | null = null
   let consumer: GroupConsumer
 
+  const log = createRawLog(kafka.admin, state, group)
   const flows = createPartitionFlows(deps, { stream: state.stream, version: version.version }, () => consumer)
   const joins = createRunnerJoins({
     tables: deps.tables,
@@ -123,9 +124,9 @@ export function createRunner(deps: RunnerDeps, { state, version, joined, scopes 
     const exactlyOnce = guarantee === 'exactly-once'
     if (exactlyOnce) pace = transactionPace(deps.pace, deps.pace.transactionIntervalMs)
     writers = createPartitionWriters(deps, { exactlyOnce, topics, group })
-    await checkIdentity()
-    replay = await existing(version.replay)
-    reading = replay === null || (await allOnRaw()) ? null : replay
+    await log.checkIdentity()
+    replay = await log.existing(version.replay)
+    reading = replay === null || (await log.allOnRaw()) ? null : replay
     try {
       await joins.acquire(codes.values())
       consumer = kafka.consumer({
@@ -146,31 +147,6 @@ export function createRunner(deps: RunnerDeps, { state, version, joined, scopes 
   function wake(awaited: string, partition: number | null): void {
     if (partition !== null) return workers.get(partition)?.wake(awaited)
     for (const worker of workers.values()) worker.wake(awaited)
-  }
-
-  /** A topic that was made anew reuses offsets: the version's coordinates would mean other records. */
-  async function checkIdentity(): Promise<void> {
-    const id = (await kafka.admin.topicIds([topics.raw])).get(topics.raw)
-    if (id !== state.rawTopicId) {
-      throw new MeshError('MESH_KAFKA_TOPIC_RECREATED', 'the raw topic is not the one that was applied', {
-        place: topics.raw,
-      })
-    }
-  }
-
-  async function existing(history: ReplayedHistory | null): Promise<ReplayedHistory | null> {
-    if (history === null) return null
-    const id = (await kafka.admin.topicIds([history.topic])).get(history.topic)
-    if (id === history.topicId) return history
-    if (await allOnRaw()) return null
-    throw new MeshError('MESH_REPLAY_GAP', 'the replay topic is gone before its history was read', {
-      place: history.topic,
-    })
-  }
-
-  /** An offset committed on raw is the durable sign that a partition's replay is behind it. */
-  async function allOnRaw(): Promise<boolean> {
-    return (await kafka.admin.committed(group, topics.raw)).size >= state.partitions
   }
 
   function assign(assigned: AssignedPartition): Promise<Assignment> {
@@ -295,18 +271,6 @@ export function createRunner(deps: RunnerDeps, { state, version, joined, scopes 
       await letGo(partition)
       throw error
     }
-  }
-
-  function checkPosition(
-    { topic, partition, logStartOffset, highWatermark }: AssignedPartition,
-    position: number,
-  ): void {
-    if (position >= logStartOffset && position <= highWatermark) return
-    throw new MeshError(
-      'MESH_KAFKA_OFFSET_OUT_OF_RANGE',
-      `position ${position} is outside [${logStartOffset}, ${highWatermark}]`,
-      { place: `${topic}/${partition}` },
-    )
   }
 
   function endOf(partition: number): number | null {

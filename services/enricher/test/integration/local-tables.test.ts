@@ -110,7 +110,9 @@ test('two instances hold the rows of their own partitions, and joins stay right 
   const post = (topic: string, value: (key: string) => unknown) =>
     producer.send(
       topic,
-      KEYS.map((key) => recordOf({ partition: homeOf(key), key, id: `e${++n}`, value: value(key), timestamp: Date.now() }, n)),
+      KEYS.map((key) =>
+        recordOf({ partition: homeOf(key), key, id: `e${++n}`, value: value(key), timestamp: Date.now() }, n),
+      ),
     )
 
   const refiner = around('customers')
