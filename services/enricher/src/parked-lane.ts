@@ -10,7 +10,7 @@ import { parkedKey, parkedStateRecord, parkedTombstone } from './core/parked-sta
 import type { Problem } from './core/problem.ts'
 import type { PublishedRelease } from './core/published-releases.ts'
 import { releasedRecords, totalBytes } from './core/refined-record.ts'
-import type { StepWriter } from './step-writer.ts'
+import { noStateTopic, type StepWriter } from './step-writer.ts'
 import type { PartitionState, WorkerContext } from './worker-context.ts'
 
 /** The records of one raw partition that wait, and their way out through lane `parked`. */
@@ -79,6 +79,8 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
   let closingNext = committedNext
 
   function park(source: Source, transient: Transient | null): Parked {
+    // Before anything of the record is written: the partition stands still and keeps it.
+    if (!state.parked.hasTopic) throw noStateTopic(context.topics.state)
     const { offset } = source.at
     const unit = orderUnit(source.record.key, offset)
     const earlier = records.get(offset)

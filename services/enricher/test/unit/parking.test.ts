@@ -222,6 +222,18 @@ test('a state topic that has lost a parked record stops the partition, and says 
   await running.stop()
 })
 
+test('without a state topic what has to be parked stops the partition, and what needs not goes on until then', async () => {
+  await addCustomer('c2', 'Bo')
+  await world.kafka.admin.deleteTopics([STATE])
+  await world.post(RAW, [order('b', 1, 'c2'), order('a', 2, 'c1')])
+  const stalls: (Stall | null)[] = []
+  const running = await start({ onStall: (_, stall) => stalls.push(stall) })
+  await eventually(async () => expect(JSON.stringify(stalls)).toContain('there is no state topic to park on'))
+  await eventually(async () => expect((await booksOf()).counts).toMatchObject({ ok: 1, parked: 0 }))
+  expect(running.fatal()).toBeNull()
+  await running.stop()
+})
+
 test('a parked record that is lost while the partition runs stops it, and other keys are not released past it', async () => {
   await world.post(RAW, [order('a', 1, 'c1')])
   const stalls: (Stall | null)[] = []
