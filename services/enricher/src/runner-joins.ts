@@ -183,8 +183,14 @@ export function createRunnerJoins(deps: RunnerJoinsDeps): RunnerJoins {
       leaving.delete(partition)
       await Promise.all(
         [...wanted.values()].map(async (one) => {
-          if (!isLocal(one)) return openWhole(one)
-          if (!one.parts.has(partition)) one.parts.set(partition, await hold({ ...one.id, partition }))
+          try {
+            if (!isLocal(one)) await openWhole(one)
+            else if (!one.parts.has(partition)) one.parts.set(partition, await hold({ ...one.id, partition }))
+          } catch (cause) {
+            // Whatever is wrong with it is the table's: the partitions that need it wait, and nobody else does.
+            const place = refinedTopic(one.id.stream, one.id.version)
+            throw new MeshError('MESH_JOIN_TABLE_AWAY', 'the joined table cannot be opened', { place, cause })
+          }
         }),
       )
     },

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { MeshError } from '@mesh/shared/core/errors'
 import { partitionOf } from '@mesh/shared/core/partitioner'
 import { textBytes } from '@mesh/shared/core/record'
 import type { StreamVersions } from '@mesh/shared/core/versions'
@@ -228,5 +229,30 @@ test('a row under a schema that the registry does not have stops the partitions 
   world.addSchema(77, avsc)
   await caughtUp(world, orders, running)
   expect([...(await names()).values()].sort()).toEqual(['Ada', `name of ${fine}`])
+  await running.stop()
+}, 30_000)
+
+test('a part that cannot be opened stops its partition and no other, until it can be', async () => {
+  await addCustomers(KEYS)
+  let away = true
+  const folder = folderOf('a')
+  const running = await start('a', {
+    openStore(id, identity) {
+      if (away && id.partition === 0) throw new MeshError('MESH_KAFKA_UNAVAILABLE', 'nobody answers')
+      return folder.openStore(id, identity)
+    },
+  })
+  const posted = KEYS.map((key) => order(key))
+  await world.post(RAW, posted)
+  const others = posted.filter(({ partition }) => partition !== 0)
+  await vi.waitFor(async () => expect((await names()).size).toBe(others.length), { timeout: 10_000 })
+  expect(running.stalls).toMatchObject([
+    { kind: 'stopped', reason: expect.stringContaining('nobody answers') as string },
+  ])
+  expect((await world.committed('orders')).get(0)).toBeUndefined()
+  away = false
+  await caughtUp(world, orders, running)
+  expect(running.fatal()).toBeNull()
+  expect(new Set((await names()).values())).toEqual(new Set(KEYS.map((key) => `name of ${key}`)))
   await running.stop()
 }, 30_000)
