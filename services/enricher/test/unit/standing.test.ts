@@ -1,4 +1,5 @@
 import type { Contract } from '@mesh/shared/core/contract'
+import { MeshError } from '@mesh/shared/core/errors'
 import type { StreamVersions } from '@mesh/shared/core/versions'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Stall } from '../../src/core/stall.ts'
@@ -106,4 +107,36 @@ test('a position that retention has passed stops its partition; nothing is skipp
   expect(await committedOf(0)).toBe(2)
   expect(running.fatal()).toBeNull()
   await running.stop()
+})
+
+test('Kafka being away while a partition is opened ends the process, as everywhere', async () => {
+  const { kafka } = world
+  const offsets: typeof kafka.admin.offsets = (topic) =>
+    topic === 'refined.orders.v1'
+      ? Promise.reject(new MeshError('MESH_KAFKA_UNAVAILABLE', 'no broker answers'))
+      : kafka.admin.offsets(topic)
+  const running = await runStream(world, orders, { onStall, kafka: { ...kafka, admin: { ...kafka.admin, offsets } } })
+  await eventually(() => expect(running.fatal()).toMatchObject({ code: 'MESH_KAFKA_UNAVAILABLE' }))
+  expect(stalls.size).toBe(0)
+  await running.stop()
+})
+
+test("a standing partition that leaves is the next owner's to open; nothing of it was committed here", async () => {
+  await world.post(RAW, [0, 1, 2, 3].map(posted))
+  const { kafka } = world
+  const broken: typeof kafka.admin.offsets = async (topic) => {
+    const all = await kafka.admin.offsets(topic)
+    return topic === 'refined.orders.v1' ? [] : all
+  }
+  const a = kafka.client('a')
+  const standing = await runStream(world, orders, { onStall, kafka: { ...a, admin: { ...a.admin, offsets: broken } } })
+  await eventually(() => expect([...stalls.values()]).toMatchObject([{ kind: 'stopped' }, { kind: 'stopped' }]))
+  const healthy = await runStream(world, orders, { kafka: kafka.client('b') })
+  await eventually(async () => expect((await refinedOf(0)) + (await refinedOf(1))).toBe(2))
+  expect([...stalls.values()].filter((stall) => stall === null)).toHaveLength(1)
+  await standing.stop()
+  await caughtUp(world, orders, healthy)
+  expect((await refinedOf(0)) + (await refinedOf(1))).toBe(4)
+  await healthy.stop()
+  expect([standing.fatal(), healthy.fatal()]).toEqual([null, null])
 })
