@@ -192,6 +192,7 @@ export async function openCustomers(dir: string, rowMemory: number, rows: number
         offsets: async () => [{ partition: 0, logStartOffset: 0, highWatermark: rows, lastStableOffset: rows }],
         topicIds: async (names) => new Map(names.map((name) => [name, topicId])),
       },
+      followPartitions: () => Promise.reject(new Error('the measured table is held whole')),
       async follow(topic, { onBatch }) {
         await onBatch({ topic, topicId, partition: 0, firstOffset: 0, nextOffset: rows, records })
         return { caughtUp: Promise.resolve(), positions: () => new Map([[0, rows]]), stop: async () => {} }
@@ -201,11 +202,8 @@ export async function openCustomers(dir: string, rowMemory: number, rows: number
     openStore: createTableFolder(join(dir, 'tables')).open,
     budget: createMemoryBudget(rowMemory),
     wallClockMs: Date.now,
-    onFatal: (error) => {
-      throw error
-    },
   })
-  return tables.acquire({ stream: 'customers', version: 1, historyMs: null })
+  return tables.acquire({ stream: 'customers', version: 1, historyMs: null, partition: null })
 }
 
 /** A worker of one partition over a broker that acks at once and keeps nothing. */
@@ -266,7 +264,13 @@ export function openWork(options: WorkOptions): Work {
       keyed: createKeyedState(createMemoryKeyedStore()),
       fates: createPublishedFates({ lane: MAIN_LANE, topicId: RAW_TOPIC_ID, partition: 0 }, 0),
       fatesEnd: 0,
-      parked: { index: createParkedIndex(), releases: createPublishedReleases(0), records: new Map(), stale: [] },
+      parked: {
+        hasTopic: true,
+        index: createParkedIndex(),
+        releases: createPublishedReleases(0),
+        records: new Map(),
+        stale: [],
+      },
       announced: null,
     },
     context,
@@ -303,6 +307,7 @@ const SILENT: EnricherTelemetry = {
   deadLettered: nothing,
   duplicate: nothing,
   beyondHistory: nothing,
+  joinWidened: nothing,
   checkpoint: nothing,
   erased: nothing,
   released: nothing,

@@ -15,7 +15,7 @@ export type BoundedState = Pick<EnricherDeps, 'openDedupe' | 'openKeyed' | 'reta
   readonly rowBudget: MemoryBudget
 }
 
-type BoundedStateOptions = Pick<JoinTablesDeps, 'kafka' | 'codec' | 'onFatal'> & {
+type BoundedStateOptions = Pick<JoinTablesDeps, 'kafka' | 'codec'> & {
   readonly config: {
     readonly stateDir: string
     readonly dedupeMemoryBytes: number

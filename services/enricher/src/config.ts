@@ -64,7 +64,7 @@ const OWN_CONFIG = {
     kind: 'integer',
     default: 134_217_728,
     min: 1_048_576,
-    doc: 'Bytes of memory for decoded rows of all joined tables; each table adds 8 MB of its file.',
+    doc: 'Bytes of memory for decoded rows of all joined tables; each table adds 8 MB of its file, one held by partition 2 MB for each.',
   },
   transactionIntervalMs: {
     env: 'MESH_ENRICHER_TRANSACTION_INTERVAL',

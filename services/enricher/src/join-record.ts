@@ -4,8 +4,12 @@ import type { Decidable, RefineCode } from './core/decide.ts'
 import { type Joined, type JoinedRow, joinKey, joinRows, joinRulesOf, NO_JOINS } from './core/joins.ts'
 import { type Answer, lookupUrl, withLookups } from './core/lookups.ts'
 
-/** The row that a rule joins to an event of this time. */
-export type FindRow = (rule: JoinRule, key: string, eventTimeMs: number) => JoinedRow | null
+/** The row that a rule joins to an event: its key, its time, and the raw partition that it is in. */
+export type FindRow = (
+  rule: JoinRule,
+  key: string,
+  event: { readonly timeMs: number; readonly partition: number },
+) => JoinedRow | null
 export type Look = (rule: LookupRule, url: string) => Answer | Promise<Answer>
 
 /** What a record's declared joins and lookups give at this moment: at once where no answer has to be waited for. */
@@ -31,9 +35,10 @@ function joinTables({ source, arrival, code }: Decidable, findRow: FindRow): Joi
   const bytes = source.record.value
   if (bytes === null || (arrival.kind !== 'event' && arrival.kind !== 'change')) return NO_JOINS
   const rules = joinRulesOf(arrival, code.contract.refine.joins)
-  const { event, eventTimeMs } = arrival
+  const { event } = arrival
+  const at = { timeMs: arrival.eventTimeMs, partition: source.at.partition }
   const keys = rules.map((rule) => joinKey(rule, event, bytes))
-  const found = rules.map((rule, i) => (keys[i] == null ? null : findRow(rule, keys[i], eventTimeMs)))
+  const found = rules.map((rule, i) => (keys[i] == null ? null : findRow(rule, keys[i], at)))
   return joinRows(rules, found, keys)
 }
 

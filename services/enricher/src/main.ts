@@ -33,7 +33,7 @@ await runService({
     const codec = createAvroCodec(createSchemaRegistry({ url: config.registryUrl }))
     const producer = await kafka.producer()
     const publisher = createCommitPublisher(producer)
-    const bounded = createBoundedState({ kafka, codec, config, onFatal: fatal })
+    const bounded = createBoundedState({ kafka, codec, config })
     const { tables, lookups, openDedupe, openKeyed, retain } = bounded
     const events = createEnricherTelemetry(telemetry, logger, bounded)
     const enricher = createEnricher({

@@ -10,7 +10,7 @@ import { parkedKey, parkedStateRecord, parkedTombstone } from './core/parked-sta
 import type { Problem } from './core/problem.ts'
 import type { PublishedRelease } from './core/published-releases.ts'
 import { releasedRecords, totalBytes } from './core/refined-record.ts'
-import type { StepWriter } from './step-writer.ts'
+import { noStateTopic, type StepWriter } from './step-writer.ts'
 import type { PartitionState, WorkerContext } from './worker-context.ts'
 
 /** The records of one raw partition that wait, and their way out through lane `parked`. */
@@ -79,6 +79,8 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
   let closingNext = committedNext
 
   function park(source: Source, transient: Transient | null): Parked {
+    // Before anything of the record is written: the partition stands still and keeps it.
+    if (!state.parked.hasTopic) throw noStateTopic(context.topics.state)
     const { offset } = source.at
     const unit = orderUnit(source.record.key, offset)
     const earlier = records.get(offset)
@@ -103,7 +105,13 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
     const units = room > 0 ? index.due(nowMs, room) : []
     const tried = units.flatMap((unit) => committedQueue(unit).map((record) => ({ unit, record }))).slice(0, room)
     if (tried.length === 0) return NOTHING
-    const bodies = await loadBodies(tried.map(({ record }) => record))
+    let bodies: Map<number, Source>
+    try {
+      bodies = await loadBodies(tried.map(({ record }) => record))
+    } catch (error) {
+      // Nothing was decided: what is lost or away stops this partition and no other.
+      return { moved: false, stopped: describeError(error) }
+    }
     const released: Released[] = []
     const waiting = new Set<string>()
     let stopped: string | null = null

@@ -42,7 +42,7 @@ export async function restoreParked(deps: RestoreDeps, { of, books, state, relea
     })
   }
   if (state !== null) books.parked.stateNext = state.highWatermark
-  return { index, releases, records, stale }
+  return { hasTopic: state !== null, index, releases, records, stale }
 }
 
 type State = { readonly live: Map<number, StateRecord>; readonly foreign: readonly StateRecord[] }

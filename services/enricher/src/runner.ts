@@ -1,4 +1,5 @@
 import { isMeshError, MeshError } from '@mesh/shared/core/errors'
+import type { JoinScope } from '@mesh/shared/core/join-scope'
 import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic, stateTopic } from '@mesh/shared/core/topics'
 import {
   bundleAt,
@@ -35,10 +36,12 @@ import {
   transactionPace,
 } from './handlers.ts'
 import type { Look } from './join-record.ts'
+import { openOrStand } from './open-or-stand.ts'
 import { createPartitionFlows, type FlowDeps } from './partition-flow.ts'
 import { createPartitionStores, type PartitionStoresDeps } from './partition-stores.ts'
 import { createPartitionWorker, type PartitionWorker } from './partition-worker.ts'
 import { createPartitionWriters } from './partition-writers.ts'
+import { createRawLog } from './raw-log.ts'
 import { restorePartition } from './restore.ts'
 import { createRunnerJoins } from './runner-joins.ts'
 import type { ParkingContext, WorkerContext } from './worker-context.ts'
@@ -62,10 +65,12 @@ export type RunnerTask = {
   readonly version: StreamVersion
   /** Live versions of the streams that its bundles join. */
   readonly joined: ReadonlyMap<string, number>
+  /** Which part of each table is needed, by `tableName`; one that is not named is needed whole. */
+  readonly scopes: ReadonlyMap<string, JoinScope>
 }
 
 /** Refines one stream under one version: a consumer group over raw, and over the replay topic until its history is read. */
-export function createRunner(deps: RunnerDeps, { state, version, joined }: RunnerTask): Service {
+export function createRunner(deps: RunnerDeps, { state, version, joined, scopes }: RunnerTask): Service {
   const { kafka } = deps
   const topics = {
     raw: rawTopic(state.stream),
@@ -85,13 +90,18 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
   let reading: ReplayedHistory | null = null
   let consumer: GroupConsumer
 
+  const log = createRawLog(kafka.admin, state, group)
   const flows = createPartitionFlows(deps, { stream: state.stream, version: version.version }, () => consumer)
   const joins = createRunnerJoins({
     tables: deps.tables,
     look: deps.look,
     codeAt,
     joined,
+    scopes,
+    raw: { topic: topics.raw, partitions: state.partitions },
+    admin: kafka.admin,
     beyondHistory: (as) => deps.telemetry.beyondHistory(state.stream, version.version, as),
+    widened: (table, reason) => deps.telemetry.joinWidened(state.stream, version.version, { table, reason }),
     wake,
   })
 
@@ -116,9 +126,9 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     const exactlyOnce = guarantee === 'exactly-once'
     if (exactlyOnce) pace = transactionPace(deps.pace, deps.pace.transactionIntervalMs)
     writers = createPartitionWriters(deps, { exactlyOnce, topics, group })
-    await checkIdentity()
-    replay = await existing(version.replay)
-    reading = replay === null || (await allOnRaw()) ? null : replay
+    await log.checkIdentity()
+    replay = await log.existing(version.replay)
+    reading = replay === null || (await log.allOnRaw()) ? null : replay
     try {
       await joins.acquire(codes.values())
       consumer = kafka.consumer({
@@ -137,43 +147,27 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
     }
   }
 
-  function wake(awaited: string): void {
+  function wake(awaited: string, partition: number | null): void {
+    if (partition !== null) return workers.get(partition)?.wake(awaited)
     for (const worker of workers.values()) worker.wake(awaited)
   }
 
-  /** A topic that was made anew reuses offsets: the version's coordinates would mean other records. */
-  async function checkIdentity(): Promise<void> {
-    const id = (await kafka.admin.topicIds([topics.raw])).get(topics.raw)
-    if (id !== state.rawTopicId) {
-      throw new MeshError('MESH_KAFKA_TOPIC_RECREATED', 'the raw topic is not the one that was applied', {
-        place: topics.raw,
-      })
-    }
-  }
-
-  async function existing(history: ReplayedHistory | null): Promise<ReplayedHistory | null> {
-    if (history === null) return null
-    const id = (await kafka.admin.topicIds([history.topic])).get(history.topic)
-    if (id === history.topicId) return history
-    if (await allOnRaw()) return null
-    throw new MeshError('MESH_REPLAY_GAP', 'the replay topic is gone before its history was read', {
-      place: history.topic,
+  function assign(assigned: AssignedPartition): Promise<Assignment> {
+    const { topic, partition } = assigned
+    const open = topic === topics.raw ? assignRaw : assignReplay
+    return openOrStand(() => unlessMovedOn({ kafka, group }, assigned, () => open(assigned)), {
+      assigned,
+      flow: flows.of(topic, partition),
+      pace,
+      consumer: () => consumer,
     })
   }
 
-  /** An offset committed on raw is the durable sign that a partition's replay is behind it. */
-  async function allOnRaw(): Promise<boolean> {
-    return (await kafka.admin.committed(group, topics.raw)).size >= state.partitions
-  }
-
-  async function assign(assigned: AssignedPartition): Promise<Assignment> {
-    const restore = assigned.topic === topics.raw ? assignRaw : assignReplay
-    try {
-      return await unlessMovedOn({ kafka, group }, assigned, () => restore(assigned))
-    } catch (error) {
-      await letGo(assigned.partition)
-      throw error
-    }
+  async function letGo(partition: number): Promise<void> {
+    workers.delete(partition)
+    stores.release(partition)
+    joins.leave(partition)
+    await writers.end(partition)
   }
 
   async function assignRaw(assigned: AssignedPartition): Promise<Assignment> {
@@ -242,18 +236,11 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       ...handler,
       async close(reason) {
         const progress = (await handler.close?.(reason)) ?? null
+        flows.end(partition)
         if (reason === 'revoked') await letGo(partition)
-        else flows.end(partition)
         return progress
       },
     }
-  }
-
-  async function letGo(partition: number): Promise<void> {
-    flows.end(partition)
-    workers.delete(partition)
-    stores.release(partition)
-    await writers.end(partition)
   }
 
   async function restored(
@@ -274,13 +261,19 @@ export function createRunner(deps: RunnerDeps, { state, version, joined }: Runne
       replay,
       transactional: writers.transactional,
     }
-    const { state: partitionState, ends } = await restorePartition(restoring, { id, ...from })
-    const worker = createPartitionWorker(partitionState, context, writers.writerOf(partition, ends))
-    workers.set(partition, worker)
-    await worker.clean()
-    deps.telemetry.restored(id, { ms: deps.pace.now() - began, dedupeIds: worker.dedupeIds() })
-    await worker.republish()
-    return worker
+    try {
+      await joins.enter(partition)
+      const { state: partitionState, ends } = await restorePartition(restoring, { id, ...from })
+      const worker = createPartitionWorker(partitionState, context, writers.writerOf(partition, ends))
+      workers.set(partition, worker)
+      await worker.clean()
+      deps.telemetry.restored(id, { ms: deps.pace.now() - began, dedupeIds: worker.dedupeIds() })
+      await worker.republish()
+      return worker
+    } catch (error) {
+      await letGo(partition)
+      throw error
+    }
   }
 
   function endOf(partition: number): number | null {

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto'
 import { describeError, MeshError } from '@mesh/shared/core/errors'
-import type { StreamVersion, StreamVersions } from '@mesh/shared/core/versions'
+import { type JoinScope, type JoinSide, tableName, tableScope } from '@mesh/shared/core/join-scope'
+import { liveVersion, type StreamVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import type { Readiness } from '@mesh/shared/runtime/http-server'
 import type { Logger } from '@mesh/shared/runtime/logger'
 import type { Service } from '@mesh/shared/runtime/service'
 import { createStreamHost, type HostedTask } from '@mesh/shared/runtime/stream-host'
 import type { RefineCode } from './core/decide.ts'
 import type { Stall } from './core/stall.ts'
-import { createRunner, type RunnerDeps } from './runner.ts'
+import { createRunner, type RunnerDeps, type RunnerTask } from './runner.ts'
 
 export type EnricherDeps = Omit<RunnerDeps, 'onStall'> & {
   readonly logger: Logger
@@ -61,14 +62,36 @@ export function createEnricher(deps: EnricherDeps): Service & { readiness(): Rea
         joined.set(stream, live)
       }
     }
+    const scopes = scopesOf(state, version, all)
     return {
-      key: `${nameOf(state, version)}/${fingerprint(state, version, joined)}`,
+      key: `${nameOf(state, version)}/${fingerprint(state, version, { joined, scopes })}`,
       async start() {
-        const runner = createRunner(runnerDeps, { state, version, joined })
+        const runner = createRunner(runnerDeps, { state, version, joined, scopes })
         await runner.start()
         return runner
       },
     }
+  }
+
+  /** Of every bundle that the version runs, and of every one that the joined stream's live version does. */
+  function scopesOf(
+    state: StreamVersions,
+    version: StreamVersion,
+    all: ReadonlyMap<string, StreamVersions>,
+  ): Map<string, JoinScope> {
+    const sideOf = (of: StreamVersions, { bundles }: StreamVersion): JoinSide => {
+      const contracts = bundles.flatMap(({ hash }) => known.get(hash)?.contract ?? [])
+      return { partitions: of.partitions, contracts: contracts.length === bundles.length ? contracts : [] }
+    }
+    const own = sideOf(state, version)
+    const rules = own.contracts.flatMap(({ refine }) => refine.joins)
+    const tables = Map.groupBy(rules, tableName)
+    return new Map(
+      [...tables].map(([name, ofTable]) => {
+        const joined = all.get(ofTable[0]!.stream)!
+        return [name, tableScope(ofTable, own, sideOf(joined, liveVersion(joined)))]
+      }),
+    )
   }
 
   function noteStall(place: string, stall: Stall | null): void {
@@ -102,7 +125,11 @@ function failingTask(state: StreamVersions, version: StreamVersion, reason: stri
 }
 
 /** Everything that a running runner cannot take in: a change of it starts the runner again from its commit. */
-function fingerprint(state: StreamVersions, version: StreamVersion, joined: ReadonlyMap<string, number>): string {
+function fingerprint(
+  state: StreamVersions,
+  version: StreamVersion,
+  { joined, scopes }: Pick<RunnerTask, 'joined' | 'scopes'>,
+): string {
   // A live version reads no replay topic any more, so becoming live matters only to a version that has one.
   const status = version.replay === null ? null : version.status
   const parts = [
@@ -113,6 +140,7 @@ function fingerprint(state: StreamVersions, version: StreamVersion, joined: Read
     version.start,
     version.replay,
     [...joined],
+    [...scopes].map(([table, { kind }]) => [table, kind]),
   ]
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 12)
 }

@@ -108,7 +108,7 @@ export function createTransactionalWriter(producer: TransactionalProducer, topic
   }
 }
 
-function noStateTopic(topic: string): MeshError {
+export function noStateTopic(topic: string): MeshError {
   return new MeshError('MESH_REFINE_STATE_LOST', 'there is no state topic to park on: apply the stream again', {
     place: topic,
   })

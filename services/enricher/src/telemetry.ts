@@ -16,6 +16,8 @@ export type EnricherTelemetry = {
   duplicate(id: BookId, ageMs: number): void
   /** A join as of a time before the history that its table keeps. */
   beyondHistory(stream: string, version: number, as: string): void
+  /** A table of one partition could not answer for sure, so all of it is read. */
+  joinWidened(stream: string, version: number, widened: { readonly table: string; readonly reason: string }): void
   checkpoint(
     id: BookId,
     held: { readonly dedupeIds: number; readonly dedupeBytes: number; readonly parked: number },
@@ -84,8 +86,8 @@ export function createEnricherTelemetry(
   })
   meter.addBatchObservableCallback(
     (result) => {
-      for (const { stream, version, historyMs, rows, diskBytes } of tables.sizes()) {
-        const labels = { joined: stream, version, history: historyMs !== null }
+      for (const { stream, version, historyMs, partition, rows, diskBytes } of tables.sizes()) {
+        const labels = { joined: stream, version, history: historyMs !== null, partition: partition ?? 'all' }
         result.observe(tableRows, rows, labels)
         result.observe(tableDisk, diskBytes, labels)
       }
@@ -101,6 +103,9 @@ export function createEnricherTelemetry(
   })
   const beyond = meter.createCounter('mesh_enricher_joins_beyond_history_total', {
     description: 'Joins as of a time before the history that is kept: they take the oldest row known.',
+  })
+  const widened = meter.createCounter('mesh_enricher_joins_widened_total', {
+    description: 'Joined tables that were held by partition and had to be read whole.',
   })
   const parked = meter.createGauge('mesh_enricher_parked_records', { description: 'Records that wait for a join.' })
   const releases = meter.createCounter('mesh_enricher_released_total', { description: 'Parked records by fate.' })
@@ -121,6 +126,13 @@ export function createEnricherTelemetry(
       deadLetters.add(1, { stream, version, code: problem.own ? problem.code : 'refine' })
     },
     beyondHistory: (stream, version, as) => beyond.add(1, { stream, version, as }),
+    joinWidened(stream, version, { table, reason }) {
+      widened.add(1, { stream, version, table })
+      logger.warn(
+        { stream, version, table, reason },
+        'the part of a joined table cannot be trusted: the whole table is read',
+      )
+    },
     duplicate: ({ stream, version }, ageMs) => ages.record(ageMs / 1000, { stream, version }),
     erased: (stream) => erased.add(1, { stream }),
     checkpoint({ stream, version, partition }, held) {

@@ -71,6 +71,8 @@ export type PartitionState = {
 }
 
 export type ParkedState = {
+  /** False: the stream was applied before there were state topics, and nothing can be parked. */
+  readonly hasTopic: boolean
   readonly index: ParkedIndex
   readonly releases: PublishedReleases
   /** State records of published releases, and of records at or after the books' position, by raw offset. */

@@ -28,7 +28,7 @@ export function mortalKafka(kafka: KafkaPort, at: number): Mortal {
   let points = 0
   let place: string | null = null
   const members: GroupConsumer[] = []
-  const followers: Follower[] = []
+  const followers: Pick<Follower, 'stop'>[] = []
 
   function point(name: string): void {
     if (place === null && ++points === at) place = name
@@ -99,6 +99,11 @@ export function mortalKafka(kafka: KafkaPort, at: number): Mortal {
         crossing(`readRanges ${topic}`, () => kafka.readRanges(topic, ranges, onBatch)),
       async follow(topic, options) {
         const follower = await crossing(`follow ${topic}`, () => kafka.follow(topic, options))
+        followers.push(follower)
+        return follower
+      },
+      async followPartitions(topic, onFatal) {
+        const follower = await crossing(`follow ${topic}`, () => kafka.followPartitions(topic, onFatal))
         followers.push(follower)
         return follower
       },

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { JoinScope } from '@mesh/shared/core/join-scope'
 import { enricherGroup, rawTopic } from '@mesh/shared/core/topics'
 import { findVersion, type StreamVersions } from '@mesh/shared/core/versions'
 import { createCommitPublisher } from '@mesh/shared/kafka/commit-events'
@@ -24,6 +25,7 @@ export const SILENT_TELEMETRY: EnricherTelemetry = {
   deadLettered: () => {},
   duplicate: () => {},
   beyondHistory: () => {},
+  joinWidened: () => {},
   checkpoint: () => {},
   erased: () => {},
   released: () => {},
@@ -34,7 +36,10 @@ export const SILENT_TELEMETRY: EnricherTelemetry = {
 /** The secret that every stream of a test finds under any reference. */
 export const TEST_SECRET = 'a secret of at least thirty-two characters'
 
-export function codesOf(world: World, privacy: Partial<PrivacyDeps> = {}): CodeLoader {
+export function codesOf(
+  world: Pick<World, 'store' | 'codec' | 'cacheDir'>,
+  privacy: Partial<PrivacyDeps> = {},
+): CodeLoader {
   const { store, codec, cacheDir } = world
   const plain = { readSecret: async () => TEST_SECRET, holdMs: 1000, maxSubjects: 1000, onErased: () => {} }
   return createCodeLoader({ store, codec, cacheDir, privacy: { ...plain, ...privacy } })
@@ -50,6 +55,7 @@ export type ProcessOptions = {
   readonly code?: (code: RefineCode) => RefineCode
   readonly onStall?: RunnerDeps['onStall']
   readonly joined?: ReadonlyMap<string, number>
+  readonly scopes?: ReadonlyMap<string, JoinScope>
   readonly version?: number
   readonly look?: Look
   readonly openStore?: JoinTablesDeps['openStore']
@@ -66,9 +72,12 @@ export function testParking(changes: Partial<RunnerDeps['parking']> = {}): Runne
   return { maxRecords: 1000, retry, bodies: createBodyCache(10_000), ...changes }
 }
 
+/** What a process needs around it: a whole world, or a real broker and a folder. */
+export type Surroundings = Pick<World, 'store' | 'codec' | 'cacheDir'> & { readonly kafka: KafkaPort }
+
 /** What a process of the service builds, over the world's broker. */
 export async function processDeps(
-  world: World,
+  world: Surroundings,
   options: ProcessOptions,
   onFatal: (e: unknown) => void,
 ): Promise<EnricherDeps & RunnerDeps> {
@@ -91,7 +100,6 @@ export async function processDeps(
       openStore: options.openStore ?? (({ historyMs }) => createMemoryTableStore(historyMs)),
       budget: createMemoryBudget(1_000_000),
       wallClockMs: Date.now,
-      onFatal,
     }),
     openDedupe: dedupes.open,
     look: options.look ?? (() => Promise.reject(new Error('nobody answers lookups'))),
@@ -111,23 +119,33 @@ export async function processDeps(
 
 export type Running = { stop(): Promise<void>; readonly fatal: () => unknown }
 
-export async function runStream(world: World, state: StreamVersions, options: ProcessOptions = {}): Promise<Running> {
+export async function runStream(
+  world: Surroundings,
+  state: StreamVersions,
+  options: ProcessOptions = {},
+): Promise<Running> {
   let fatal: unknown = null
   const deps = await processDeps(world, options, (error) => {
     fatal ??= error
   })
   const version = findVersion(state, options.version ?? state.live)!
-  const runner = createRunner(deps, { state, version, joined: options.joined ?? new Map() })
+  const runner = createRunner(deps, {
+    state,
+    version,
+    joined: options.joined ?? new Map(),
+    scopes: options.scopes ?? new Map(),
+  })
   await runner.start()
   return { stop: () => runner.stop(), fatal: () => fatal }
 }
 
 /** Waits until every raw record is decided and committed. */
 export async function caughtUp(
-  world: World,
+  world: Pick<Surroundings, 'kafka'>,
   state: StreamVersions,
   running: Running,
   version: number = state.live,
+  timeoutMs: number = 10_000,
 ): Promise<void> {
   const { kafka } = world
   await vi.waitFor(
@@ -139,13 +157,17 @@ export async function caughtUp(
         if (offset < highWatermark) throw new Error(`partition ${partition} is at ${offset} of ${highWatermark}`)
       }
     },
-    { timeout: 10_000, interval: 5 },
+    { timeout: timeoutMs, interval: 5 },
   )
   if (running.fatal() !== null) throw running.fatal()
 }
 
 /** Runs until caught up, then stops in good order. */
-export async function runToEnd(world: World, state: StreamVersions, options: ProcessOptions = {}): Promise<void> {
+export async function runToEnd(
+  world: Surroundings,
+  state: StreamVersions,
+  options: ProcessOptions = {},
+): Promise<void> {
   const running = await runStream(world, state, options)
   try {
     await caughtUp(world, state, running, options.version)

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { CommitEvent } from '@mesh/shared/core/books'
 import type { Contract } from '@mesh/shared/core/contract'
+import { MeshError } from '@mesh/shared/core/errors'
 import { header, type KafkaRecord, type RecordToSend, textBytes } from '@mesh/shared/core/record'
 import {
   COMMITS_TOPIC,
@@ -50,6 +51,8 @@ export type World = {
   rawOf(stream: string): Promise<Log>
   /** Committed raw offsets per partition. */
   committed(stream: string, version?: number): Promise<ReadonlyMap<number, { offset: number; metadata: string }>>
+  /** What the registry learns later. */
+  addSchema(id: number, avsc: string): void
   close(): Promise<void>
 }
 export type Log = readonly { readonly partition: number; readonly offset: number; readonly record: KafkaRecord }[]
@@ -64,7 +67,13 @@ export async function createWorld(): Promise<World> {
   const cacheDir = await mkdtemp(join(tmpdir(), 'enricher-test-'))
   const store = createFolderObjectStore(join(cacheDir, 'lake'))
   const schemas = new Map<number, string>()
-  const codec = createAvroCodec({ schemaById: async (id) => schemas.get(id)! })
+  const codec = createAvroCodec({
+    async schemaById(id) {
+      const avsc = schemas.get(id)
+      if (avsc === undefined) throw new MeshError('MESH_SCHEMA_UNKNOWN', `the registry has no schema ${id}`)
+      return avsc
+    },
+  })
   const producer: Producer = await kafka.producer()
   const plain = (name: string, partitions: number) => ({ name, partitions, config: {} })
   await kafka.admin.ensureTopics([plain(COMMITS_TOPIC, 1), plain(VERSIONS_TOPIC, 1)])
@@ -129,6 +138,7 @@ export async function createWorld(): Promise<World> {
     deadLettersOf: (stream) => read(deadLetterTopic(stream)),
     rawOf: (stream) => read(rawTopic(stream)),
     committed: (stream, version = 1) => kafka.admin.committed(enricherGroup(stream, version), rawTopic(stream)),
+    addSchema: (id, avsc) => void schemas.set(id, avsc),
     async close() {
       await producer.close()
       await kafka.close()

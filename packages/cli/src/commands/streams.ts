@@ -1,5 +1,5 @@
 import { MeshError } from '@mesh/shared/core/errors'
-import type { PlanResponse } from '@mesh/shared/core/replay-api'
+import type { PlannedJoin, PlanResponse } from '@mesh/shared/core/replay-api'
 import type { Command, CommandContext } from '../command.ts'
 import { withMesh } from '../running-mesh.ts'
 import { applyStreams, checkStreams } from '../streams/apply.ts'
@@ -104,10 +104,16 @@ function renderPlan(plan: PlanResponse): string {
     lines.push(`  register schema ${plan.schema.subject}`, ...plan.tables.map((table) => `  table ${table}`))
   for (const change of plan.changes) lines.push(`  changes ${change}`)
   for (const change of plan.schema.changes) lines.push(`  schema: ${change}`)
+  for (const join of plan.joins) lines.push(`  joins ${join.as}: ${describeJoin(join)}`)
   for (const problem of plan.problems) lines.push(`  refused: ${problem.message} [${problem.code}]`)
   if (!plan.schema.compatible)
     lines.push(`  way out: \`mesh replay ${plan.stream} --new-code\` builds a new version with the new schema`)
   return lines.join('\n')
+}
+
+function describeJoin({ stream, scope, reason }: PlannedJoin): string {
+  if (scope === 'partition') return `each instance holds the rows of ${stream} that are of its partitions`
+  return `each instance holds all rows of ${stream}, because ${reason}`
 }
 
 function renderRefusal(

@@ -52,6 +52,8 @@ export type JoinRule = {
   readonly onMissing: OnMissing
   /** The row that held at the event's time, out of a history of so long; absent = the latest row. */
   readonly asOf?: { readonly historyMs: number }
+  /** Every instance holds the whole table, also where it could do with the part of its own partitions. */
+  readonly scope?: 'global'
 }
 
 /** A field of the refined record that leaves the enricher only protected. */

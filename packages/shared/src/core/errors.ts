@@ -242,6 +242,10 @@ export const ERRORS = {
     hint: 'Nothing to do: the file is removed, and the next start reads its rows from the topic. If it returns, check the disk.',
   },
   MESH_STATE_IN_USE: { status: 409, hint: 'Give each process a MESH_STATE_DIR of its own.' },
+  MESH_JOIN_TABLE_AWAY: {
+    status: 503,
+    hint: 'The partitions that need the row stand still until its table and schema can be read again; the message says what is missing.',
+  },
   MESH_JOIN_MISSING: { status: 422, hint: 'The joined table has no row for the key.' },
   MESH_LAKE_CHAIN_BROKEN: {
     status: 500,

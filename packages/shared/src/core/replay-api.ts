@@ -18,6 +18,14 @@ export type BindResponse = {
   readonly versions: StreamVersions
 }
 
+/** Which part of a joined table each instance of the enricher holds: that of its partitions, or all of it and why. */
+export type PlannedJoin = {
+  readonly as: string
+  readonly stream: string
+  readonly scope: 'partition' | 'global'
+  readonly reason: string | null
+}
+
 /** What binding a bundle would do. `refused` names in `problems` why `apply` would answer with an error. */
 export type PlanResponse = {
   readonly stream: string
@@ -32,6 +40,7 @@ export type PlanResponse = {
     /** What changes from the bound schema, safe or not, in plain words. */
     readonly changes: readonly string[]
   }
+  readonly joins: readonly PlannedJoin[]
   /** Landing table of the version and the view over it. */
   readonly tables: readonly string[]
   /** What is bound today; null for a stream that was never applied. */

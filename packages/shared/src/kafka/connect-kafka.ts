@@ -9,6 +9,7 @@ import { kafkajs } from './kafkajs-client.ts'
 import { createKafkaJsConsumer } from './kafkajs-consumer.ts'
 import { createKafkaJsProducer } from './kafkajs-producer.ts'
 import { createKafkaJsTransactionClient } from './kafkajs-transactions.ts'
+import { followPartitions } from './partition-follower.ts'
 import { connectProduceWire } from './platformatic-wire.ts'
 import type { GroupConsumer, GroupConsumerOptions, KafkaPort, Producer, ProducerOptions } from './port.ts'
 import { createTransactionalProducer } from './transactional-producer.ts'
@@ -73,6 +74,7 @@ export function connectKafka(connection: KafkaConnection): ConnectedKafka {
     },
     readRanges: (topic, ranges, onBatch) => readRanges(reader, admin, topic, { ranges, onBatch }),
     follow: (topic, options) => follow(reader, admin, topic, options),
+    followPartitions: (topic, onFatal) => followPartitions(reader, admin, { topic, onFatal }),
     async close() {
       await Promise.all([...producers].map((producer) => producer.close()))
       await admin.close()

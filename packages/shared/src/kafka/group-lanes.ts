@@ -30,6 +30,8 @@ export type GroupClient = IdentitySource & {
 type Lane = TopicPartition & {
   readonly topicId: string
   position: number
+  /** How often it was sought: work that began before one does not move the position. */
+  seeks: number
   /** Of the last record handed over. */
   timestamp: number | null
   handler: PartitionHandler | null
@@ -53,6 +55,7 @@ export type GroupLanes = {
   deliver(batch: Omit<RecordBatch, 'topicId'>): Promise<boolean>
   pause: (topic: string, partition: number) => void
   resume: (topic: string, partition: number) => void
+  seek: (topic: string, partition: number, position: number) => void
   positions: () => ReadonlyMap<string, number>
   progress: () => readonly ReadProgress[]
   /** Drains handlers and commits what they return. */
@@ -162,6 +165,7 @@ export function createGroupLanes(
       partition,
       topicId,
       position: -1,
+      seeks: 0,
       timestamp: null,
       handler: null,
       closed: false,
@@ -196,8 +200,9 @@ export function createGroupLanes(
       return false
     }
     await enqueue(lane, async (handler) => {
+      const { seeks } = lane
       const progress = await handler.process({ ...batch, topicId: lane.topicId })
-      lane.position = batch.nextOffset
+      if (lane.seeks === seeks) lane.position = batch.nextOffset
       lane.timestamp = batch.records.at(-1)?.timestamp ?? lane.timestamp
       return progress
     })
@@ -275,6 +280,12 @@ export function createGroupLanes(
       lane.paused = false
       client.seek(topic, partition, lane.position)
       client.resume(topic, partition)
+    },
+    seek(topic, partition, position) {
+      const lane = lanes.get(laneKey(topic, partition))
+      if (!lane) return
+      lane.position = position
+      lane.seeks++
     },
     progress: () =>
       [...lanes.values()]

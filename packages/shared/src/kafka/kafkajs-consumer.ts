@@ -69,7 +69,7 @@ export function createKafkaJsConsumer(
       topicIdsHoldMs: TOPIC_IDS_HOLD_MS,
       commit,
       seek,
-      pause: (topic, partition) => consumer.pause([{ topic, partitions: [partition] }]),
+      pause,
       resume,
     },
   )
@@ -154,6 +154,10 @@ export function createKafkaJsConsumer(
     if (!ended) consumer.seek({ topic, partition, offset: String(offset) })
   }
 
+  function pause(topic: string, partition: number): void {
+    if (!ended) consumer.pause([{ topic, partitions: [partition] }])
+  }
+
   function resume(topic: string, partition: number): void {
     if (!ended) consumer.resume([{ topic, partitions: [partition] }])
   }
@@ -180,6 +184,7 @@ export function createKafkaJsConsumer(
     },
     resume: lanes.resume,
     pause: lanes.pause,
+    seek: lanes.seek,
     positions: lanes.positions,
   }
 }

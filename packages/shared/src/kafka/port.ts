@@ -25,6 +25,8 @@ export interface KafkaPort {
   ): Promise<void>
   /** Follows all partitions of a topic outside any durable group: tables, `mesh.versions`, `mesh tail`. */
   follow(topic: string, options: FollowOptions): Promise<Follower>
+  /** Follows those partitions of a topic that are added, and none before; outside any durable group too. */
+  followPartitions(topic: string, onFatal: (error: unknown) => void): Promise<PartitionFollower>
   readonly admin: KafkaAdmin
   close(): Promise<void>
 }
@@ -166,6 +168,8 @@ export interface GroupConsumer {
   /** Lets a partition flow that was assigned paused, or paused from a handler. */
   resume(topic: string, partition: number): void
   pause(topic: string, partition: number): void
+  /** Where a paused partition goes on. */
+  seek(topic: string, partition: number, position: number): void
   /** Next offset to read per `topic/partition` currently owned. */
   positions(): ReadonlyMap<string, number>
 }
@@ -180,6 +184,20 @@ export type FollowOptions = {
 export interface Follower {
   /** Resolves when everything that was in the topic when `follow` was called has been handed over. */
   readonly caughtUp: Promise<void>
+  stop(): Promise<void>
+}
+
+export interface PartitionFollower {
+  /**
+   * Follows a partition that is not followed, from `from` on (null: its start). Resolves when everything that was in it when `add` was
+   * called has been handed over. A throw of `onBatch` ends the follower.
+   */
+  add(
+    partition: number,
+    options: { readonly from: number | null; readonly onBatch: FollowOptions['onBatch'] },
+  ): Promise<void>
+  /** Resolves when `onBatch` is not called any more. Not to be awaited in it. */
+  remove(partition: number): Promise<void>
   stop(): Promise<void>
 }
 

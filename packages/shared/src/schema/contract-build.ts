@@ -29,6 +29,7 @@ export type RawContract = {
       readonly onMissing?: RawOnMissing
       readonly asOf?: 'event-time'
       readonly history?: string
+      readonly scope?: 'global'
     }[]
     readonly lookups?: readonly RawLookup[]
     readonly cleanup?: 'delete' | 'compact'
@@ -72,6 +73,7 @@ export function buildContract(raw: RawContract): Contract {
         on: join.on,
         onMissing: buildOnMissing(join.onMissing ?? 'null'),
         ...(join.asOf === undefined ? {} : { asOf: { historyMs: durationOf(join.history) ?? DEFAULT_HISTORY_MS } }),
+        ...(join.scope === undefined ? {} : { scope: join.scope }),
       })),
       ...(refine.lookups === undefined ? {} : { lookups: refine.lookups.map(buildLookup) }),
       cleanup: refine.cleanup ?? 'delete',

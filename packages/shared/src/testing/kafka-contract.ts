@@ -317,6 +317,27 @@ export function describeKafkaPort(name: string, open: () => Promise<KafkaUnderTe
       await follower.stop()
     })
 
+    it('follows the partitions that are added, from where they were left, and no other', async () => {
+      const in1 = (value: string) => ({ ...record(value), partition: 1 })
+      const producer = await kafka.producer()
+      await producer.send(topic, [record('a'), in1('x'), in1('y')])
+      const seen: string[] = []
+      const onBatch = (batch: RecordBatch) => void seen.push(...batch.records.map((r) => bytesText(r.value!)))
+      const follower = await kafka.followPartitions(topic, (error) => seen.push(String(error)))
+      await follower.add(1, { from: 1, onBatch })
+      expect(seen).toEqual(['y'])
+      await follower.remove(1)
+      await producer.send(topic, [in1('z')])
+      await follower.add(0, { from: null, onBatch })
+      expect(seen).toEqual(['y', 'a'])
+      await follower.add(1, { from: 2, onBatch })
+      expect(seen).toEqual(['y', 'a', 'z'])
+      await producer.send(topic, [in1('later')])
+      await until(() => seen.length === 4, 'the next record')
+      await expect(follower.add(9, { from: null, onBatch })).rejects.toMatchObject({ place: `${topic}/9` })
+      await follower.stop()
+    })
+
     it('alters the settings of a topic that are named, and no other', async () => {
       const limited = `${topic}-settings`
       const config = { 'retention.ms': '86400000', 'max.message.bytes': '2000000' }

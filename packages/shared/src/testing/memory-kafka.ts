@@ -3,6 +3,7 @@ import type { KafkaRecord } from '../core/record.ts'
 import { follow, readRanges } from '../kafka/bounded-reads.ts'
 import type { ConnectedKafka } from '../kafka/connect-kafka.ts'
 import { createLagMeter } from '../kafka/consumer-lag.ts'
+import { followPartitions } from '../kafka/partition-follower.ts'
 import type { GroupConsumerOptions } from '../kafka/port.ts'
 import { realScheduler, type Scheduler } from '../kafka/scheduler.ts'
 import { createTransactionalProducer } from '../kafka/transactional-producer.ts'
@@ -97,6 +98,7 @@ export function createMemoryKafka({ scheduler = realScheduler, now }: MemoryKafk
       readRanges: (topic, ranges, onBatch) =>
         readRanges(consumer, admin, topic, { ranges, onBatch, scheduler: endpoint.scheduler }),
       follow: (topic, options) => follow(consumer, admin, topic, options),
+      followPartitions: (topic, onFatal) => followPartitions(consumer, admin, { topic, onFatal }),
       async close() {
         await Promise.all([...consumers].map((open) => open.stop()))
       },

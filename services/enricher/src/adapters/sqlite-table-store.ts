@@ -4,8 +4,8 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
 import type { HighestSrc } from '@mesh/shared/core/coordinate'
 import { MeshError } from '@mesh/shared/core/errors'
-import { frameSchemaId } from '@mesh/shared/schema/avro-codec'
 import { placeOf, type RowAsOf, type TableRow, type TableStep, type TableStore } from '../core/table-store.ts'
+import { schemaIds } from './row-schemas.ts'
 
 export type SqliteTableOptions = {
   readonly path: string
@@ -69,7 +69,7 @@ export function openSqliteTableStore(options: SqliteTableOptions): TableStore {
 
   function addSchemas(rows: readonly TableRow[]): boolean {
     const before = schemas.size
-    for (const { value } of rows) if (value !== null) schemas.add(frameSchemaId(value))
+    for (const id of schemaIds(rows.map(({ value }) => value))) schemas.add(id)
     return schemas.size > before
   }
 

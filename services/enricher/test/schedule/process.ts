@@ -53,7 +53,7 @@ export async function startProcess(client: MemoryClient, of: ProcessOf): Promise
     onFatal,
   }
   const joined = code.contract.refine.joins.length > 0 ? new Map([['customers', 1]]) : new Map<string, number>()
-  const runner = createRunner(deps, { state, version: state.versions[0]!, joined })
+  const runner = createRunner(deps, { state, version: state.versions[0]!, joined, scopes: new Map() })
   await runner.start()
   return runner
 }
@@ -76,6 +76,7 @@ function tablesOf(rows: Rows, scheduler: VirtualScheduler): JoinTables {
     acquire: async () => ({
       find,
       findAsOf: (key) => ({ row: find(key), beyond: false }),
+      knows: () => true,
       size: () => rows.size,
       onRow(listener) {
         for (const [key, at] of rows) {

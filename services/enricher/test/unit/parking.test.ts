@@ -3,6 +3,7 @@ import { bytesText, headerText } from '@mesh/shared/core/record'
 import { NONE_PARKED, stillParkedIn } from '@mesh/shared/core/still-parked'
 import type { StreamVersions } from '@mesh/shared/core/versions'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { createBodyCache } from '../../src/core/body-cache.ts'
 import type { Books } from '../../src/core/books.ts'
 import { SEQUENCE_BLOCK, stillParked } from '../../src/core/books.ts'
 import { readBooks } from '../../src/core/books-metadata.ts'
@@ -210,12 +211,42 @@ test('given up with null, it is decided with what is there', async () => {
   await running.stop()
 })
 
-test('a state topic that has lost a parked record stops the partition loudly', async () => {
+test('a state topic that has lost a parked record stops the partition, and says so', async () => {
   await world.post(RAW, [order('a', 1, 'c1'), order('b', 2, 'c1')])
   await runToEnd(world, orders, { joined, epochMs: () => now })
   world.kafka.trim(STATE, 0, 1)
-  const running = await start()
-  await eventually(async () => expect(running.fatal()).toMatchObject({ code: 'MESH_REFINE_STATE_LOST' }))
+  const stalls: (Stall | null)[] = []
+  const running = await start({ onStall: (_, stall) => stalls.push(stall) })
+  await eventually(async () => expect(JSON.stringify(stalls)).toContain('MESH_REFINE_STATE_LOST'))
+  expect(running.fatal()).toBeNull()
+  await running.stop()
+})
+
+test('without a state topic what has to be parked stops the partition, and what needs not goes on until then', async () => {
+  await addCustomer('c2', 'Bo')
+  await world.kafka.admin.deleteTopics([STATE])
+  await world.post(RAW, [order('b', 1, 'c2'), order('a', 2, 'c1')])
+  const stalls: (Stall | null)[] = []
+  const running = await start({ onStall: (_, stall) => stalls.push(stall) })
+  await eventually(async () => expect(JSON.stringify(stalls)).toContain('there is no state topic to park on'))
+  await eventually(async () => expect((await booksOf()).counts).toMatchObject({ ok: 1, parked: 0 }))
+  expect(running.fatal()).toBeNull()
+  await running.stop()
+})
+
+test('a parked record that is lost while the partition runs stops it, and other keys are not released past it', async () => {
+  await world.post(RAW, [order('a', 1, 'c1')])
+  const stalls: (Stall | null)[] = []
+  const running = await start({
+    onStall: (_, stall) => stalls.push(stall),
+    parking: testParking({ bodies: createBodyCache(0) }),
+  })
+  await caughtUp(world, orders, running)
+  world.kafka.trim(STATE, 0, 1)
+  now += 30_000
+  await eventually(async () => expect(stalls).toMatchObject([{ kind: 'stopped' }]))
+  expect(running.fatal()).toBeNull()
+  expect((await booksOf()).counts).toMatchObject({ parked: 1 })
   await running.stop()
 })
 

@@ -47,7 +47,13 @@ function workerOf(
     keyed: createKeyedState(createMemoryKeyedStore()),
     fates: createPublishedFates(SEQUENCE, 0),
     fatesEnd: 0,
-    parked: { index: createParkedIndex(), releases: createPublishedReleases(0), records: new Map(), stale: [] },
+    parked: {
+      hasTopic: true,
+      index: createParkedIndex(),
+      releases: createPublishedReleases(0),
+      records: new Map(),
+      stale: [],
+    },
     announced: null,
   }
   const code = {

@@ -230,21 +230,6 @@ describe('runner', () => {
     expect(used).toEqual([bundles[0]!.codeHash, strict.codeHash, strict.codeHash])
   })
 
-  test('offsets that others moved stop the runner: the books are gone', async () => {
-    const state = await world.apply('orders', noJoins)
-    await world.post(RAW, ordersLog(1, 5))
-    const foreign = world.kafka.consumer({
-      groupId: 'mesh.enricher.refined.orders.v1',
-      topics: [RAW],
-      assign: async () => ({ position: 0, handler: { process: async () => ({ nextOffset: 2, metadata: '' }) } }),
-      onFatal: () => {},
-    })
-    await foreign.start()
-    await expect.poll(async () => (await world.committed('orders')).get(0)?.offset).toBe(2)
-    await foreign.stop()
-    await expect(runToEnd(world, state)).rejects.toMatchObject({ code: 'MESH_REFINE_BOOKS_LOST' })
-  })
-
   test('a raw topic that was made anew stops the runner', async () => {
     const state = await world.apply('orders', noJoins)
     await world.kafka.admin.deleteTopics([RAW])

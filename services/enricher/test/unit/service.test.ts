@@ -5,8 +5,9 @@ import type { StreamVersions } from '@mesh/shared/core/versions'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { SILENT_LOGGER } from '@mesh/shared/runtime/logger'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createMemoryTableStore } from '../../src/core/table-store.ts'
 import { createEnricher } from '../../src/service.ts'
-import { processDeps } from '../process.ts'
+import { type ProcessOptions, processDeps } from '../process.ts'
 import { createWorld, type World } from '../world.ts'
 
 let world: World
@@ -25,8 +26,8 @@ async function publish(...states: readonly StreamVersions[]): Promise<void> {
   }
 }
 
-async function start(kafka: KafkaPort = world.kafka) {
-  const deps = await processDeps(world, { kafka }, (error) => {
+async function start(kafka: KafkaPort = world.kafka, options: ProcessOptions = {}) {
+  const deps = await processDeps(world, { kafka, ...options }, (error) => {
     fatal ??= error
   })
   const enricher = createEnricher({ ...deps, logger: SILENT_LOGGER })
@@ -67,6 +68,31 @@ describe('enricher', () => {
     await publish(await world.apply('customers'))
     await expect.poll(async () => (await rows('orders')).length).toBe(1)
     await enricher.stop()
+  })
+
+  test('a table is held by partition where its key is the own key, and whole as soon as a bundle joins otherwise', async () => {
+    const opened: (number | null)[] = []
+    const openStore: ProcessOptions['openStore'] = ({ historyMs, partition }) => {
+      opened.push(partition)
+      return createMemoryTableStore(historyMs)
+    }
+    const byCustomer = (c: Contract): Contract => ({ ...c, key: ['/customer'] })
+    const customers = await world.apply('customers', { partitions: 2 })
+    const orders = await world.apply('orders', { partitions: 2, contract: byCustomer })
+    const whole = await world.bind('orders', {
+      contract: (c) => ({
+        ...byCustomer(c),
+        refine: { ...c.refine, joins: c.refine.joins.map((join) => ({ ...join, scope: 'global' as const })) },
+      }),
+    })
+    await publish(customers, orders)
+    const enricher = await start(world.kafka, { openStore })
+    await expect.poll(() => [...opened].sort()).toEqual([0, 1])
+    const [version] = orders.versions
+    await publish({ ...orders, versions: [{ ...version!, bundles: [...version!.bundles, whole] }] })
+    await expect.poll(() => opened.at(-1)).toBeNull()
+    await enricher.stop()
+    expect(fatal).toBeNull()
   })
 
   test('a bundle that cannot be loaded stops its stream only', async () => {

@@ -1,4 +1,4 @@
-import type { JoinRule } from '@mesh/shared/core/contract'
+import type { Contract, JoinRule } from '@mesh/shared/core/contract'
 import { isMeshError, MeshError } from '@mesh/shared/core/errors'
 import type { BindResponse, PlanResponse } from '@mesh/shared/core/replay-api'
 import { enricherGroup, rawTopic, refinedTopic, stateTopic, versionTable } from '@mesh/shared/core/topics'
@@ -7,6 +7,7 @@ import type { TopicSpec } from '@mesh/shared/kafka/port'
 import type { Bundle, SchemaRegistry } from '@mesh/shared/schema/port'
 import { describeChange, schemaChanges } from '@mesh/shared/schema/schema-changes'
 import { changedParts, refusedForLive } from './contract-changes.ts'
+import { planJoins } from './join-plan.ts'
 import type { Bundles, Clock, GroupPositions, Topics, VersionsStore } from './ports.ts'
 import { rfc3339 } from './ports.ts'
 import { createSequencer } from './sequencer.ts'
@@ -107,6 +108,11 @@ export function createBinder(ports: BinderPorts): Binder {
     )
   }
 
+  function joinedBy({ refine }: Contract): Map<string, StreamVersions> {
+    const found = refine.joins.map(({ stream }) => [stream, versions.get(stream)] as const)
+    return new Map(found.flatMap(([stream, state]) => (state ? [[stream, state] as const] : [])))
+  }
+
   async function plan(stream: string, hash: string): Promise<PlanResponse> {
     const inspected = await inspect(stream, hash)
     const { bundle, state, specs, existing, changes, problems } = inspected
@@ -125,6 +131,7 @@ export function createBinder(ports: BinderPorts): Binder {
       action: all.length > 0 ? 'refused' : bound === null ? 'create' : bound === hash ? 'unchanged' : 'update',
       topics: specs.map(({ name, partitions }) => ({ name, partitions, exists: existing.has(name) })),
       schema: { subject, ...compatibility, changes: inspected.schemaChanges },
+      joins: await planJoins(bundles, { contract: bundle.contract, state, joined: joinedBy(bundle.contract) }),
       tables: [versionTable(table, live), table],
       state: state && {
         live,

@@ -3,7 +3,7 @@ import { liveVersion, newestBundle, type StreamVersions } from '@mesh/shared/cor
 import { createCrashGate } from '@mesh/shared/testing/crash-gate'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { produceRaw } from '../support/raw-history.ts'
-import { putStream } from '../support/streams.ts'
+import { MINIMAL, putStream } from '../support/streams.ts'
 import { createTestMesh, type TestMesh } from '../support/test-mesh.ts'
 
 const AT = Date.parse('2026-03-01T00:00:00Z')
@@ -136,6 +136,22 @@ describe('binding a bundle', () => {
   })
 
   test.each([
+    ['key: /origin\n', '', [['partition', null]]],
+    ['key: /id\n', '', [['global', 'the key of an event is /id, not /origin']]],
+    ['key: /origin\n', ', scope: global', [['global', 'the contract asks for it (scope: global)']]],
+    ['key: /origin\nraw: { partitions: 3, retention: 7d }\n', '', [['global', 'the streams have 3 and 2 partitions']]],
+  ])('the plan says which part of a joined table an instance holds: %j%s', async (top, scope, expected) => {
+    const replayer = await mesh.start()
+    await replayer.binder.bind('airports', (await putStream(mesh.store, { name: 'airports' })).hash)
+    const raw = top.includes('raw:') ? '' : MINIMAL
+    const yaml = `${raw}${top}refine: { schema: refined.avsc, joins: [{ stream: airports, on: /origin${scope} }] }\n`
+    const { hash } = await putStream(mesh.store, { name: 'flights', yaml, besides: ['airports'] })
+    const { joins, action } = await replayer.binder.plan('flights', hash)
+    expect(action).toBe('create')
+    expect(joins.map((join) => [join.scope, join.reason])).toEqual(expected)
+  })
+
+  test.each([
     ['key: /id\nrefine: { schema: refined.avsc, cleanup: compact }\n', 'only the latest record'],
     ['refine: { schema: refined.avsc, retention: 1d }\n', 'keeps 86400000 ms'],
   ])('a join as of event time needs the history of the joined topic: %j', async (yaml, reason) => {
@@ -229,6 +245,7 @@ describe('planning a bundle', () => {
         exists: false,
       })),
       schema: { subject: 'refined.orders.v1-value', compatible: true, reasons: [], changes: [] },
+      joins: [],
       tables: ['ORDERS__V1', 'ORDERS'],
       state: null,
       changes: [],

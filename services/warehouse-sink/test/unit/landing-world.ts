@@ -139,5 +139,6 @@ const NO_CONSUMER: GroupConsumer = {
   stop: async () => {},
   resume: () => {},
   pause: () => {},
+  seek: () => {},
   positions: () => new Map(),
 }

@@ -199,6 +199,7 @@ export function createMemoryConsumer(
     progress: () => (state === 'ended' ? [] : lanes.progress()),
     resume: lanes.resume,
     pause: lanes.pause,
+    seek: lanes.seek,
     positions: lanes.positions,
   }
 }

@@ -284,3 +284,17 @@ it('does not mind how the opening of a lane fails that was overtaken meanwhile',
   await until(() => w.log.includes('resume'), 'the second lane')
   expect(w.errors).toEqual([])
 })
+
+it('work that began before a seek does not move the position', async () => {
+  const working = Promise.withResolvers<null>()
+  const w = world([], { process: () => working.promise })
+  w.lanes.assigned([P0])
+  await until(() => w.log.includes('resume'), 'the lane to open')
+  const delivered = w.lanes.deliver(batch(5))
+  await until(() => w.lanes.positions().get('t/0') === 0, 'the batch to be taken')
+  w.lanes.pause('t', 0)
+  w.lanes.seek('t', 0, 3)
+  working.resolve(null)
+  await delivered
+  expect(w.lanes.positions().get('t/0')).toBe(3)
+})

@@ -37,14 +37,11 @@ function tablesOf(options: Partial<JoinTablesDeps> = {}): JoinTables {
     openStore: createTableFolder(join(world.cacheDir, 'tables')).open,
     budget,
     wallClockMs: Date.now,
-    onFatal: (error) => {
-      throw error
-    },
     ...options,
   })
 }
 
-const customers = { stream: 'customers', version: 1, historyMs: null }
+const customers = { stream: 'customers', version: 1, historyMs: null, partition: null }
 
 async function put(offset: number, key: string, name: string | null, time = '2026-01-01T00:00:00Z'): Promise<void> {
   const src = formatMeshSrc({ lane: 'main', topicId: 'raw-9', partition: 0, offset, index: 0 })
@@ -110,7 +107,7 @@ describe('join tables', () => {
     await put(3, 'b', 'Ben')
     const read: number[] = []
     const kafka: JoinTablesDeps['kafka'] = {
-      admin: world.kafka.admin,
+      ...world.kafka,
       follow: (topic, options) =>
         world.kafka.follow(topic, {
           ...options,

@@ -1,0 +1,142 @@
+import type { Contract } from '@mesh/shared/core/contract'
+import { MeshError } from '@mesh/shared/core/errors'
+import type { StreamVersions } from '@mesh/shared/core/versions'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { Stall } from '../../src/core/stall.ts'
+import { caughtUp, runStream } from '../process.ts'
+import { createWorld, type World } from '../world.ts'
+
+const RAW = 'raw.orders.v1'
+const GROUP = 'mesh.enricher.refined.orders.v1'
+let world: World
+let orders: StreamVersions
+let stalls: Map<string, Stall | null>
+const onStall = (place: string, stall: Stall | null) => void stalls.set(place, stall)
+const eventually = (check: () => Promise<void> | void): Promise<void> =>
+  vi.waitFor(check, { timeout: 15_000, interval: 10 })
+const noJoins = (c: Contract): Contract => ({ ...c, refine: { ...c.refine, joins: [] } })
+beforeEach(async () => {
+  world = await createWorld()
+  stalls = new Map()
+  orders = await world.apply('orders', { contract: noJoins, partitions: 2 })
+})
+afterEach(() => world.close())
+
+const posted = (n: number) => ({ partition: n % 2, key: `k${n}`, id: `o${n}`, value: { n } })
+const refinedOf = async (partition: number) =>
+  (await world.refinedOf('orders')).filter((one) => one.partition === partition).length
+const committedOf = async (partition: number) => (await world.committed('orders')).get(partition)?.offset ?? 0
+
+/** Somebody else's hands on the group: an offset without books. */
+async function moveOffset(partition: number, nextOffset: number, metadata: string): Promise<void> {
+  const other = world.kafka.consumer({
+    groupId: GROUP,
+    topics: [RAW],
+    async assign(assigned) {
+      const own = assigned.partition === partition
+      const handler = { process: async () => null, tick: async () => (own ? { nextOffset, metadata } : null) }
+      return { position: 0, paused: true, handler }
+    },
+    tickMs: 5,
+    onFatal: () => {},
+  })
+  await other.start()
+  await eventually(async () => expect(await committedOf(partition)).toBe(nextOffset))
+  await other.stop()
+}
+
+test('lost books stop their partition and no other; with an offset that carries them again it goes on', async () => {
+  await world.post(RAW, [0, 1, 2, 3].map(posted))
+  const first = await runStream(world, orders)
+  await caughtUp(world, orders, first)
+  await first.stop()
+  const books = (await world.committed('orders')).get(0)!
+  await moveOffset(0, 1, '')
+  await world.post(RAW, [4, 5].map(posted))
+  const running = await runStream(world, orders, { onStall })
+  await eventually(async () => expect(await committedOf(1)).toBe(3))
+  expect(stalls.get('orders/v1/0')).toMatchObject({
+    kind: 'stopped',
+    reason: expect.stringMatching(/MESH_REFINE_BOOKS_LOST .* — .*mesh replay/) as string,
+  })
+  expect(await refinedOf(0)).toBe(2)
+  expect(await refinedOf(1)).toBe(3)
+  expect(running.fatal()).toBeNull()
+  await running.stop()
+  expect(stalls.get('orders/v1/0')).toBeNull()
+  await moveOffset(0, books.offset, books.metadata)
+  const healed = await runStream(world, orders, { onStall })
+  await caughtUp(world, orders, healed)
+  await healed.stop()
+  expect(await refinedOf(0)).toBe(3)
+})
+
+test('a restore that fails for a while is tried again, and the partition then begins where it was left', async () => {
+  await world.post(RAW, [0, 1, 2, 3].map(posted))
+  let broken = true
+  const { kafka } = world
+  const offsets: typeof kafka.admin.offsets = async (topic) => {
+    const all = await kafka.admin.offsets(topic)
+    if (!broken || topic !== 'refined.orders.v1') return all
+    return all.filter(({ partition }) => partition !== 0)
+  }
+  const running = await runStream(world, orders, { onStall, kafka: { ...kafka, admin: { ...kafka.admin, offsets } } })
+  await eventually(async () => expect(await committedOf(1)).toBe(2))
+  expect(stalls.get('orders/v1/0')).toMatchObject({ kind: 'stopped' })
+  expect(await committedOf(0)).toBe(0)
+  broken = false
+  await caughtUp(world, orders, running)
+  expect(stalls.get('orders/v1/0')).toBeNull()
+  expect(await refinedOf(0)).toBe(2)
+  await world.post(RAW, [4, 6].map(posted))
+  await caughtUp(world, orders, running)
+  await running.stop()
+  expect(await refinedOf(0)).toBe(4)
+})
+
+test('a position that retention has passed stops its partition; nothing is skipped in silence', async () => {
+  await world.post(RAW, [0, 1, 2, 3].map(posted))
+  const first = await runStream(world, orders)
+  await caughtUp(world, orders, first)
+  await first.stop()
+  await world.post(RAW, [4, 6, 8, 5].map(posted))
+  world.kafka.trim(RAW, 0, 4)
+  const running = await runStream(world, orders, { onStall })
+  await eventually(async () => expect(await committedOf(1)).toBe(3))
+  expect(JSON.stringify(stalls.get('orders/v1/0'))).toContain('MESH_KAFKA_OFFSET_OUT_OF_RANGE')
+  expect(await committedOf(0)).toBe(2)
+  expect(running.fatal()).toBeNull()
+  await running.stop()
+})
+
+test('Kafka being away while a partition is opened ends the process, as everywhere', async () => {
+  const { kafka } = world
+  const offsets: typeof kafka.admin.offsets = (topic) =>
+    topic === 'refined.orders.v1'
+      ? Promise.reject(new MeshError('MESH_KAFKA_UNAVAILABLE', 'no broker answers'))
+      : kafka.admin.offsets(topic)
+  const running = await runStream(world, orders, { onStall, kafka: { ...kafka, admin: { ...kafka.admin, offsets } } })
+  await eventually(() => expect(running.fatal()).toMatchObject({ code: 'MESH_KAFKA_UNAVAILABLE' }))
+  expect(stalls.size).toBe(0)
+  await running.stop()
+})
+
+test("a standing partition that leaves is the next owner's to open; nothing of it was committed here", async () => {
+  await world.post(RAW, [0, 1, 2, 3].map(posted))
+  const { kafka } = world
+  const broken: typeof kafka.admin.offsets = async (topic) => {
+    const all = await kafka.admin.offsets(topic)
+    return topic === 'refined.orders.v1' ? [] : all
+  }
+  const a = kafka.client('a')
+  const standing = await runStream(world, orders, { onStall, kafka: { ...a, admin: { ...a.admin, offsets: broken } } })
+  await eventually(() => expect([...stalls.values()]).toMatchObject([{ kind: 'stopped' }, { kind: 'stopped' }]))
+  const healthy = await runStream(world, orders, { kafka: kafka.client('b') })
+  await eventually(async () => expect((await refinedOf(0)) + (await refinedOf(1))).toBe(2))
+  expect([...stalls.values()].filter((stall) => stall === null)).toHaveLength(1)
+  await standing.stop()
+  await caughtUp(world, orders, healthy)
+  expect((await refinedOf(0)) + (await refinedOf(1))).toBe(4)
+  await healthy.stop()
+  expect([standing.fatal(), healthy.fatal()]).toEqual([null, null])
+})
