@@ -8,7 +8,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { KafkaRecord } from '@mesh/shared/core/record'
 import { rawSources } from '../../services/enricher/src/core/replayed.ts'
-import { CUSTOMERS, openCustomers, openWork, RAW_TOPIC_ID, rawRecord, type Work } from './enricher-work.ts'
+import {
+  CUSTOMERS,
+  openCustomers,
+  openWork,
+  RAW_TOPIC_ID,
+  rawRecord,
+  type Work,
+  type WorkOptions,
+} from './enricher-work.ts'
 
 const BATCH = 1000
 const COMMIT_EVERY = 10_000
@@ -24,27 +32,30 @@ const PHASES: Readonly<Record<string, (count: number, stateDir: string) => Promi
     const work = openWork({ guarantee: 'at-least-once', dedupe: 'disk', table, stateDir })
     return feed(work, count, () => 1)
   },
-  'parked, a key each, as many as allowed': (count, stateDir) => parked(count, count, stateDir, (n) => CUSTOMERS + n),
+  'parked, a key each, as many as allowed': (count, stateDir) =>
+    parked(count, { maxParked: count, stateDir }, (n) => CUSTOMERS + n),
   'parked, a key each, twice as many as allowed': (count, stateDir) =>
-    parked(count * 2, count, stateDir, (n) => CUSTOMERS + n),
+    parked(count * 2, { maxParked: count, stateDir }, (n) => CUSTOMERS + n),
   'parked, one hot key, twice as many as allowed': (count, stateDir) =>
-    parked(count * 2, count, stateDir, () => CUSTOMERS),
+    parked(count * 2, { maxParked: count, stateDir }, () => CUSTOMERS),
+  // Beside the first of these: what the cache itself takes of memory.
+  'parked, a key each, a cache of 512 MB for them': (count, stateDir) =>
+    parked(count, { maxParked: count, stateDir, parkedCacheBytes: 536_870_912 }, (n) => CUSTOMERS + n),
 }
 
 async function parked(
   count: number,
-  maxParked: number,
-  stateDir: string,
+  options: Pick<WorkOptions, 'maxParked' | 'stateDir' | 'parkedCacheBytes'>,
   customer: (n: number) => number,
 ): Promise<Measured> {
-  const table = await openCustomers(stateDir, 134_217_728)
-  const work = openWork({ guarantee: 'at-least-once', dedupe: 'none', table, stateDir, maxParked, ...PARKING })
+  const table = await openCustomers(options.stateDir, 134_217_728)
+  const work = openWork({ guarantee: 'at-least-once', dedupe: 'none', table, ...options, ...PARKING })
   return feed(work, count, customer)
 }
 
 /** Feeds records until all are decided or the partition has to wait. */
 async function feed(
-  { worker, commit, written }: Work,
+  { worker, commit, written, parkedCacheBytes }: Work,
   count: number,
   customer: (n: number) => number,
 ): Promise<Measured> {
@@ -66,6 +77,7 @@ async function feed(
     waits: stalled ? 1 : 0,
     outputs: written.refined,
     onStateTopic: written.state,
+    parkedCacheMb: parkedCacheBytes() / 1e6,
     rssBeforeMb: before.rss / 1e6,
     rssMb: after.rss / 1e6,
     heapGrowthMb: (after.heapUsed + after.external - before.heapUsed - before.external) / 1e6,

@@ -44,6 +44,8 @@ export type WorkOptions = {
   /** Where the dedupe's segments lie. */
   readonly stateDir: string
   readonly maxParked?: number
+  /** Default: the service's. */
+  readonly parkedCacheBytes?: number
 }
 
 export type Work = {
@@ -52,6 +54,8 @@ export type Work = {
   readonly commit: (nextOffset: number) => Promise<void>
   /** Records written to the refined topic and to the state topic. */
   readonly written: { readonly refined: number; readonly state: number }
+  /** Bytes that the cache of parked records counts. */
+  readonly parkedCacheBytes: () => number
 }
 
 type Order = Readonly<Record<string, unknown>> & { readonly quantity: number; readonly unitPrice: number }
@@ -237,6 +241,7 @@ export function openWork(options: WorkOptions): Work {
   const writer = transactions ?? createAckedWriter(producer, TOPICS, { partition: 0, ends: { refined: 0, state: 0 } })
   const id = { stream: contract.name, version: 1, rawTopicId: RAW_TOPIC_ID, partition: 0 }
   const { table } = options
+  const bodies = createBodyCache(options.parkedCacheBytes ?? 33_554_432)
   const context: WorkerContext = {
     topics: TOPICS,
     group: 'bench',
@@ -248,7 +253,7 @@ export function openWork(options: WorkOptions): Work {
     parking: {
       maxRecords: options.maxParked ?? 100_000,
       retry: { initialMs: 1000, maxMs: 30_000, factor: 2, retries: Number.POSITIVE_INFINITY },
-      bodies: createBodyCache(33_554_432),
+      bodies,
       read: async () => [],
     },
     wallClock: () => '2026-01-01T00:00:00Z',
@@ -279,6 +284,7 @@ export function openWork(options: WorkOptions): Work {
   return {
     worker,
     written,
+    parkedCacheBytes: () => bodies.bytes(),
     async commit(nextOffset) {
       const progress: Progress = await worker.checkpoint(nextOffset)
       await transactions?.commit({ topic: TOPICS.raw, partition: 0 }, progress)

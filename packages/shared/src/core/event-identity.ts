@@ -1,6 +1,7 @@
 import type { Contract, EventTimeRule } from './contract.ts'
 import { MeshError } from './errors.ts'
 import { formatInstant, parseInstant } from './instant.ts'
+import { integerSource } from './json-integer.ts'
 import { at, pointerTokens } from './json-pointer.ts'
 import { sourceAt } from './json-slices.ts'
 import { textBytes } from './record.ts'
@@ -68,7 +69,8 @@ export function textAt(event: unknown, pointer: string, source: string | Uint8Ar
   const value = at(event, tokens)
   if (typeof value === 'string') return value
   if (typeof value === 'number' || typeof value === 'bigint') {
-    return sourceAt(typeof source === 'string' ? textBytes(source) : source, tokens) ?? String(value)
+    const bytes = typeof source === 'string' ? textBytes(source) : source
+    return integerSource(bytes, tokens, value) ?? sourceAt(bytes, tokens) ?? String(value)
   }
   if (typeof value === 'boolean') return String(value)
   return value === null || value === undefined ? null : undefined

@@ -5,6 +5,7 @@ import { hashEventId, ID_WORDS, type IdWords } from '../core/event-id-hash.ts'
 import type { IdSegment } from '../core/id-segment.ts'
 import { createIdTable, ENTRY_WORDS, entryTime, type IdTable } from '../core/id-table.ts'
 import type { MemoryBudget } from '../core/memory-budget.ts'
+import { createSegmentGroups, type SegmentGroups } from '../core/segment-groups.ts'
 import {
   readSegment,
   type SegmentFile,
@@ -38,16 +39,16 @@ type Cut = { readonly table: IdTable; readonly to: number; readonly rawTime: num
 export function openDedupeCache(options: DedupeCacheOptions): DedupeStore {
   const { dir, identity, retainMs, budget } = options
   const id: IdWords = new Uint32Array(ID_WORDS)
-  const found = openSegments(options)
-  let { segments } = found
-  let { tail } = found
+  const segments: SegmentGroups<SegmentFile> = createSegmentGroups(options.segmentIds, budget)
+  let tail = openSegments(options, segments)
   let table = createIdTable()
   let frozen: Cut | null = null
   let tableBytes = 0
+  const newest = segments.all().at(-1)
   /** Where the next segment begins. */
-  let from = tail?.from ?? segments.at(-1)?.to ?? 0
-  let position = tail?.to ?? segments.at(-1)?.to ?? null
-  let rawTime = tail?.rawTime ?? segments.at(-1)?.rawTime ?? NONE
+  let from = tail?.from ?? newest?.to ?? 0
+  let position = tail?.to ?? newest?.to ?? null
+  let rawTime = tail?.rawTime ?? newest?.rawTime ?? NONE
   /** The cut that holds all that was noted; null once something was noted after it. */
   let whole: number | null = null
   /** `whole`, once committed: what a close may write. */
@@ -69,26 +70,16 @@ export function openDedupeCache(options: DedupeCacheOptions): DedupeStore {
   }
 
   function lastSeen(): number | null {
-    const recent = table.find(id) ?? frozen?.table.find(id) ?? null
-    if (recent !== null) return recent
-    const limit = rawTime - retainMs
-    for (let i = segments.length - 1; i >= 0; i--) {
-      const segment = segments[i]!
-      if (segment.rawTime === null || segment.rawTime <= limit) return null
-      const time = segment.find(id)
-      if (time !== null) return time
-    }
-    return null
+    return table.find(id) ?? frozen?.table.find(id) ?? segments.find(id, rawTime - retainMs)
   }
 
   function write({ table: ids, to, rawTime: reached }: Cut): void {
     // By the raw time at the new end: whoever starts there needs nothing older, and from files nobody starts before it.
     const after = (reached ?? NONE) - retainMs
-    const left = segments.filter((segment) => (segment.rawTime ?? NONE) <= after)
-    segments = segments.filter((segment) => !left.includes(segment))
-    const oldest = segments[0]?.from ?? from
+    const left = segments.removeUpTo(after)
+    const oldest = segments.all()[0]?.from ?? from
     const entries = ids.sorted(after)
-    segments.push(writeSegment(dir, { identity, from, to, oldest, rawTime: reached, entries }, budget))
+    segments.add(writeSegment(dir, { identity, from, to, oldest, rawTime: reached, entries }, budget), entries)
     if (tail !== null && tail.to !== to) rmSync(join(dir, segmentName(tail.from, tail.to)), { force: true })
     for (const segment of left) drop(segment)
     tail = null
@@ -102,8 +93,7 @@ export function openDedupeCache(options: DedupeCacheOptions): DedupeStore {
   }
 
   function closeAll(): void {
-    for (const segment of segments) segment.close()
-    segments = []
+    segments.close()
     budget.give(tableBytes)
     tableBytes = 0
   }
@@ -121,8 +111,8 @@ export function openDedupeCache(options: DedupeCacheOptions): DedupeStore {
       return before !== null && before > rawTime - windowMs ? rawTime - before : null
     },
     rawTime: () => known(rawTime),
-    size: () => segments.reduce((sum, { count }) => sum + count, table.size() + (frozen?.table.size() ?? 0)),
-    diskBytes: () => segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0),
+    size: () => segments.all().reduce((sum, { count }) => sum + count, table.size() + (frozen?.table.size() ?? 0)),
+    diskBytes: () => segments.all().reduce((sum, { fileBytes }) => sum + fileBytes, 0),
     cut(sourceNext) {
       whole = sourceNext
       account()
@@ -141,7 +131,7 @@ export function openDedupeCache(options: DedupeCacheOptions): DedupeStore {
     position: () => position,
     clear() {
       closeAll()
-      nothing(dir, [])
+      removeAll(dir)
       table = createIdTable()
       ;[frozen, tail, position, whole, settled] = [null, null, null, null, null]
       from = 0
@@ -169,14 +159,13 @@ function drop(segment: SegmentFile): void {
 }
 
 /**
- * The segments that a former process left, oldest first; a short last one is handed back to grow on. Nothing at all when one of
- * them is torn, belongs to something else, or does not begin where its neighbour ended.
+ * Opens the segments that a former process left; a short last one is handed back to grow on. Nothing at all when one of them is
+ * torn, belongs to something else, or does not begin where its neighbour ended.
  */
-function openSegments({ dir, identity, segmentIds, budget }: DedupeCacheOptions): {
-  segments: SegmentFile[]
-  tail: IdSegment | null
-} {
-  const segments: SegmentFile[] = []
+function openSegments(
+  { dir, identity, segmentIds, budget }: DedupeCacheOptions,
+  segments: SegmentGroups<SegmentFile>,
+): IdSegment | null {
   let tail: IdSegment | null = null
   mkdirSync(dir, { recursive: true })
   const names = chainOf(segmentNames(dir), dir)
@@ -186,21 +175,25 @@ function openSegments({ dir, identity, segmentIds, budget }: DedupeCacheOptions)
     const segment = readSegment(path)
     const isNext = from === (names[i - 1]?.to ?? from)
     if (segment === null || segment.identity !== identity || segment.from !== from || segment.to !== to || !isNext) {
-      return nothing(dir, segments)
+      return nothing()
     }
     oldest = segment.oldest
     const isShort = segment.entries.length / ENTRY_WORDS < segmentIds / 2
     if (isShort && i === names.length - 1) tail = segment
-    else segments.push(segmentFile(path, segment, budget))
+    else segments.add(segmentFile(path, segment, budget), segment.entries)
   }
-  return (names[0]?.from ?? oldest) > oldest ? nothing(dir, segments) : { segments, tail }
+  return (names[0]?.from ?? oldest) > oldest ? nothing() : tail
+
+  function nothing(): null {
+    segments.close()
+    removeAll(dir)
+    return null
+  }
 }
 
-function nothing(dir: string, opened: readonly SegmentFile[]): { segments: SegmentFile[]; tail: null } {
-  for (const segment of opened) segment.close()
+function removeAll(dir: string): void {
   rmSync(dir, { recursive: true, force: true })
   mkdirSync(dir, { recursive: true })
-  return { segments: [], tail: null }
 }
 
 /** The longer one of two that begin alike came later and holds the other, which a crash kept from being removed. */

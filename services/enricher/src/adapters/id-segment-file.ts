@@ -15,16 +15,11 @@ import { createIdFilter, filterBytes, type IdFilter } from '../core/id-filter.ts
 import { decodeSegment, encodeSegment, type IdSegment } from '../core/id-segment.ts'
 import { ENTRY_WORDS, entryTime } from '../core/id-table.ts'
 import type { MemoryBudget } from '../core/memory-budget.ts'
+import type { ChainSegment } from '../core/segment-groups.ts'
 
 /** A segment on disk. In memory are its filter, where the budget has room for it, and the first word of every block. */
-export type SegmentFile = Pick<IdSegment, 'from' | 'to' | 'rawTime'> & {
-  readonly path: string
-  readonly count: number
-  readonly fileBytes: number
-  /** Time that the id was last noted at within the segment, or null. */
-  find(id: IdWords): number | null
-  close(): void
-}
+export type SegmentFile = ChainSegment &
+  Pick<IdSegment, 'from' | 'to'> & { readonly path: string; readonly fileBytes: number }
 
 const BLOCK_ENTRIES = 128
 const ENTRY_BYTES = ENTRY_WORDS * 4
@@ -85,7 +80,8 @@ export function segmentFile(
   const firsts = new Uint32Array(Math.ceil(count / BLOCK_ENTRIES))
   for (let i = 0; i < firsts.length; i++) firsts[i] = entries[i * BLOCK_ENTRIES * ENTRY_WORDS]!
   const wanted = filterBytes(count)
-  const filter: IdFilter | null = budget.tryTake(wanted) ? createIdFilter(entries, ENTRY_WORDS) : null
+  const filter: IdFilter | null = budget.tryTake(wanted) ? createIdFilter(count) : null
+  filter?.add(entries, ENTRY_WORDS)
   budget.take(firsts.byteLength)
   const fd = openSync(path, 'r')
 

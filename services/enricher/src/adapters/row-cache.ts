@@ -1,7 +1,7 @@
 import type { JoinedRow } from '../core/joins.ts'
 import type { MemoryBudget } from '../core/memory-budget.ts'
 
-/** The rows used last, decoded. What has no room is decoded again when it is asked for. */
+/** Rows used a short while ago, decoded. What has no room is decoded again when it is asked for. */
 export type RowCache = {
   /** Undefined = not held; null = known to be missing. */
   get(key: string): JoinedRow | null | undefined
@@ -14,9 +14,14 @@ export type RowCache = {
 const OBJECT_FACTOR = 6
 const ENTRY_BYTES = 300
 
+type Entry = { readonly row: JoinedRow | null; readonly bytes: number; used: boolean }
+
+/**
+ * Second chance instead of the least recently used one: a hit only marks its entry, which every record does; what was marked moves
+ * to the end when its turn to leave comes.
+ */
 export function createRowCache(budget: MemoryBudget): RowCache {
-  // In order of use: what is read moves to the end.
-  const held = new Map<string, { readonly row: JoinedRow | null; readonly bytes: number }>()
+  const held = new Map<string, Entry>()
 
   function remove(key: string): void {
     const entry = held.get(key)
@@ -25,23 +30,33 @@ export function createRowCache(budget: MemoryBudget): RowCache {
     budget.give(entry.bytes)
   }
 
+  /** False when nothing is left to go. */
+  function removeOne(): boolean {
+    // Whoever moves to the end is walked over once more, without its mark.
+    for (const [key, entry] of held) {
+      if (!entry.used) {
+        remove(key)
+        return true
+      }
+      entry.used = false
+      held.delete(key)
+      held.set(key, entry)
+    }
+    return false
+  }
+
   return {
     get(key) {
       const entry = held.get(key)
       if (entry === undefined) return undefined
-      held.delete(key)
-      held.set(key, entry)
+      entry.used = true
       return entry.row
     },
     put(key, row, encodedBytes) {
       remove(key)
       const bytes = encodedBytes * OBJECT_FACTOR + key.length * 2 + ENTRY_BYTES
-      while (!budget.tryTake(bytes)) {
-        const oldest = held.keys().next()
-        if (oldest.done) return
-        remove(oldest.value)
-      }
-      held.set(key, { row, bytes })
+      while (!budget.tryTake(bytes)) if (!removeOne()) return
+      held.set(key, { row, bytes, used: false })
     },
     delete: remove,
     clear() {

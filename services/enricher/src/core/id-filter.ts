@@ -1,28 +1,34 @@
 import type { IdWords } from './event-id-hash.ts'
 
 /** Says of most ids at once that they are not in a set. Exact in its no; one yes in some hundred is wrong. */
-export type IdFilter = { mayHold(id: IdWords): boolean }
+export type IdFilter = {
+  mayHold(id: IdWords): boolean
+  /** Entries of `stride` words that begin with an id's four. */
+  add(entries: Uint32Array, stride: number): void
+}
 
 const BITS_PER_ID = 16
 /** One block is one cache line, so that a no costs one memory access. */
 const BLOCK_WORDS = 16
 const PROBES = 7
 
-/** Bytes of the filter over `ids` ids. */
+/** Bytes of a filter for `ids` ids. */
 export const filterBytes = (ids: number): number => blocksOf(ids) * BLOCK_WORDS * 4
 
-/** A blocked Bloom filter over entries of `stride` words that begin with an id's four. */
-export function createIdFilter(entries: Uint32Array, stride: number): IdFilter {
-  const blocks = blocksOf(entries.length / stride)
+/** A blocked Bloom filter for up to `capacity` ids; more of them only make its yes less certain. */
+export function createIdFilter(capacity: number): IdFilter {
+  const blocks = blocksOf(capacity)
   const bits = new Uint32Array(blocks * BLOCK_WORDS)
-  for (let at = 0; at < entries.length; at += stride) {
-    const block = blockOf(entries[at]!, blocks)
-    for (let probe = 0; probe < PROBES; probe++) {
-      const bit = probeBit(entries[at + 1]!, entries[at + 2]!, entries[at + 3]!, probe)
-      bits[block + (bit >>> 5)]! |= 1 << (bit & 31)
-    }
-  }
   return {
+    add(entries, stride) {
+      for (let at = 0; at < entries.length; at += stride) {
+        const block = blockOf(entries[at]!, blocks)
+        for (let probe = 0; probe < PROBES; probe++) {
+          const bit = probeBit(entries[at + 1]!, entries[at + 2]!, entries[at + 3]!, probe)
+          bits[block + (bit >>> 5)]! |= 1 << (bit & 31)
+        }
+      }
+    },
     mayHold(id) {
       const block = blockOf(id[0]!, blocks)
       for (let probe = 0; probe < PROBES; probe++) {

@@ -2,6 +2,7 @@ import type { IdWords } from './event-id-hash.ts'
 
 /** An id's four words and the time it was last seen at, as `low, high` of the ms since the epoch plus `TIME_BASE`. */
 export const ENTRY_WORDS = 6
+const TIME_WORD = 4
 /** Kafka's "no timestamp" is −1, and an empty slot has the time words 0, 0. */
 const TIME_BASE = 2
 const WORD = 4_294_967_296
@@ -35,7 +36,7 @@ export function createIdTable(): IdTable {
   }
 
   function isEmpty(at: number): boolean {
-    return table[at + 4] === 0 && table[at + 5] === 0
+    return table[at + TIME_WORD] === 0 && table[at + TIME_WORD + 1] === 0
   }
 
   function isSame(at: number, id: ArrayLike<number>, from: number): boolean {
@@ -53,8 +54,10 @@ export function createIdTable(): IdTable {
     slots *= 2
     table = new Uint32Array(slots * ENTRY_WORDS)
     for (let at = 0; at < former.length; at += ENTRY_WORDS) {
-      if (former[at + 4] === 0 && former[at + 5] === 0) continue
-      table.set(former.subarray(at, at + ENTRY_WORDS), entryOf(former, at))
+      if (former[at + TIME_WORD] === 0 && former[at + TIME_WORD + 1] === 0) continue
+      const to = entryOf(former, at)
+      // Word by word: a view for each entry would cost more than what it copies.
+      for (let word = 0; word < ENTRY_WORDS; word++) table[to + word] = former[at + word]!
     }
   }
 
@@ -71,11 +74,11 @@ export function createIdTable(): IdTable {
           grow()
           at = entryOf(id, 0)
         }
-        table.set(id, at)
+        for (let word = 0; word < TIME_WORD; word++) table[at + word] = id[word]!
       }
       const time = timeMs + TIME_BASE
-      table[at + 4] = time % WORD
-      table[at + 5] = Math.floor(time / WORD)
+      table[at + TIME_WORD] = time % WORD
+      table[at + TIME_WORD + 1] = Math.floor(time / WORD)
     },
     size: () => size,
     bytes: () => table.byteLength,
@@ -85,7 +88,7 @@ export function createIdTable(): IdTable {
 
 /** Time of the entry that begins at `at`. */
 export function entryTime(entries: Uint32Array, at: number): number {
-  return entries[at + 5]! * WORD + entries[at + 4]! - TIME_BASE
+  return entries[at + TIME_WORD + 1]! * WORD + entries[at + TIME_WORD]! - TIME_BASE
 }
 
 function sortEntries(table: Uint32Array, afterMs: number): Uint32Array {
@@ -95,14 +98,15 @@ function sortEntries(table: Uint32Array, afterMs: number): Uint32Array {
   let count = 0
   for (let slot = 0; slot < slots; slot++) {
     const at = slot * ENTRY_WORDS
-    if ((table[at + 4] === 0 && table[at + 5] === 0) || entryTime(table, at) <= afterMs) continue
+    if ((table[at + TIME_WORD] === 0 && table[at + TIME_WORD + 1] === 0) || entryTime(table, at) <= afterMs) continue
     order[count++] = table[at]! * MAX_SLOTS + slot
   }
   const kept = order.subarray(0, count).sort()
   const sorted = new Uint32Array(count * ENTRY_WORDS)
   for (let i = 0; i < count; i++) {
     const at = (kept[i]! % MAX_SLOTS) * ENTRY_WORDS
-    sorted.set(table.subarray(at, at + ENTRY_WORDS), i * ENTRY_WORDS)
+    const to = i * ENTRY_WORDS
+    for (let word = 0; word < ENTRY_WORDS; word++) sorted[to + word] = table[at + word]!
   }
   return sorted
 }

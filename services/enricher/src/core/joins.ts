@@ -55,22 +55,22 @@ export function joinRows(
   if (rules.length === 0) return NO_JOINS
   const rows: Record<string, Record<string, unknown> | null> = {}
   let missing: Problem | null = null
-  const awaited: Awaited[] = []
-  const used: string[] = []
+  let awaited: Awaited[] | null = null
+  let header = ''
   for (let i = 0; i < rules.length; i++) {
     const rule = rules[i]!
     const row = found[i] ?? null
     rows[rule.as] = row?.record ?? null
-    used.push(`${rule.as}=${row?.src ?? ''}`)
+    header += `${i === 0 ? '' : ','}${rule.as}=${row?.src ?? ''}`
     if (row !== null) continue
     const key = keys[i] ?? null
     const { onMissing } = rule
-    if (typeof onMissing === 'object' && key !== null) awaited.push({ rule, key, ...onMissing })
+    if (typeof onMissing === 'object' && key !== null) (awaited ??= []).push({ rule, key, ...onMissing })
     else if ((typeof onMissing === 'object' ? onMissing.giveUp : onMissing) === 'dead-letter') {
       missing ??= problem('join', 'MESH_JOIN_MISSING', missingText(rule))
     }
   }
-  return { rows, header: used.join(','), problem: missing, transient: transientOf(awaited) }
+  return { rows, header, problem: missing, transient: awaited === null ? null : transientOf(awaited) }
 }
 
 type Awaited = { readonly rule: JoinRule; readonly key: string } & Exclude<JoinRule['onMissing'], string>
@@ -79,8 +79,7 @@ type Awaited = { readonly rule: JoinRule; readonly key: string } & Exclude<JoinR
  * Several awaited rows as one wait: the first that ends in a dead letter ends it for all; without one, what is missing is null only
  * after the last.
  */
-function transientOf(awaited: readonly Awaited[]): Transient | null {
-  if (awaited.length === 0) return null
+function transientOf(awaited: readonly Awaited[]): Transient {
   const fatal = awaited.filter((wait) => wait.giveUp === 'dead-letter')
   const deciding = (fatal.length > 0 ? fatal : awaited).toSorted((a, b) => a.waitMs - b.waitMs)
   const wait = fatal.length > 0 ? deciding[0]! : deciding.at(-1)!

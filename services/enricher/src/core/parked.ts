@@ -45,9 +45,12 @@ export type ParkedIndex = {
 
 type ParkedKey = { queue: ParkedRecord[]; attempts: number; dueMs: number; awaits: readonly string[] }
 
+const NO_ROWS: readonly string[] = []
+
 export function createParkedIndex(): ParkedIndex {
   const keys = new Map<string, ParkedKey>()
-  const waiting = new Map<string, Set<string>>()
+  // Nearly always one key waits for a row, and a set of one takes some hundred bytes.
+  const waiting = new Map<string, string | Set<string>>()
   const times = createDueQueue()
   let size = 0
 
@@ -61,18 +64,22 @@ export function createParkedIndex(): ParkedIndex {
     dueAt(unit, key, dueMs)
     key.awaits = awaits
     for (const awaited of awaits) {
-      const units = waiting.get(awaited) ?? new Set<string>()
-      waiting.set(awaited, units.add(unit))
+      const units = waiting.get(awaited)
+      if (units === undefined) waiting.set(awaited, unit)
+      else if (typeof units !== 'string') units.add(unit)
+      else if (units !== unit) waiting.set(awaited, new Set([units, unit]))
     }
   }
 
   function forget(unit: string, key: ParkedKey): void {
     for (const awaited of key.awaits) {
       const units = waiting.get(awaited)
-      units?.delete(unit)
-      if (units?.size === 0) waiting.delete(awaited)
+      if (units === unit) waiting.delete(awaited)
+      if (typeof units !== 'object') continue
+      units.delete(unit)
+      if (units.size === 0) waiting.delete(awaited)
     }
-    key.awaits = []
+    key.awaits = NO_ROWS
   }
 
   function drop(unit: string, key: ParkedKey): void {
@@ -84,12 +91,12 @@ export function createParkedIndex(): ParkedIndex {
     has: (unit) => keys.has(unit),
     size: () => size,
     park(unit, record, wait) {
-      const known = keys.get(unit)
-      const key = known ?? { queue: [], attempts: 0, dueMs: record.parkedAtMs, awaits: [] }
-      keys.set(unit, key)
-      key.queue.push(record)
       size++
-      if (known !== undefined) return
+      const known = keys.get(unit)
+      if (known !== undefined) return void known.queue.push(record)
+      // As a list of one: the first push onto an empty one makes room for seventeen.
+      const key: ParkedKey = { queue: [record], attempts: 0, dueMs: record.parkedAtMs, awaits: NO_ROWS }
+      keys.set(unit, key)
       // A head without a wait was parked by an earlier run: what it waits for is found out by trying.
       if (wait === null) return dueAt(unit, key, record.parkedAtMs)
       key.attempts = 1
@@ -102,7 +109,10 @@ export function createParkedIndex(): ParkedIndex {
       if (key.queue.length === 0) drop(unit, key)
     },
     wake(awaited) {
-      for (const unit of waiting.get(awaited) ?? []) dueAt(unit, keys.get(unit)!, Number.NEGATIVE_INFINITY)
+      const units = waiting.get(awaited) ?? []
+      for (const unit of typeof units === 'string' ? [units] : units) {
+        dueAt(unit, keys.get(unit)!, Number.NEGATIVE_INFINITY)
+      }
     },
     due(nowMs, most) {
       return times.due(nowMs, most, (unit, dueMs) => keys.get(unit)?.dueMs === dueMs)

@@ -181,7 +181,7 @@ describe.each(['at-least-once', 'exactly-once'] as const)('parking, %s', (guaran
       RAW,
       Array.from({ length: 20 }, (_, n) => order(`k${n % 7}`, n, 'c1')),
     )
-    const bodies = { put: () => {}, get: () => null, delete: () => {} }
+    const bodies = { put: () => {}, get: () => null, delete: () => {}, bytes: () => 0 }
     const running = await start({ parking: testParking({ bodies }) })
     await caughtUp(world, orders, running)
     await addCustomer('c1', 'Ada')

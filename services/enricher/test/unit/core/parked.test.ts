@@ -47,6 +47,25 @@ describe('the index of parked records', () => {
     expect(index.due(999, 10)).toEqual([])
   })
 
+  test('of several keys that wait for one row each is woken until it waits no more', () => {
+    const index = createParkedIndex()
+    for (const unit of ['a', 'b', 'c']) index.park(unit, record(1), wait(1000, 'customers/x', 'customers/x'))
+    index.wake('customers/x')
+    expect(index.due(0, 10)).toEqual(['a', 'b', 'c'])
+    for (const unit of ['a', 'b', 'c']) index.retry(unit, wait(2000, 'customers/x'))
+    index.release('b')
+    index.release('c')
+    index.wake('customers/x')
+    expect(index.due(0, 10)).toEqual(['a'])
+    index.park('d', record(2), wait(1000, 'customers/x'))
+    index.release('a')
+    index.wake('customers/x')
+    expect(index.due(0, 10)).toEqual(['d'])
+    index.release('d')
+    index.wake('customers/x')
+    expect(index.due(5000, 10)).toEqual([])
+  })
+
   test('a record whose fate was not booked is taken back, the last one first', () => {
     const index = createParkedIndex()
     index.park('a', record(1), wait(10, 'customers/x'))
