@@ -22,15 +22,25 @@ export type SourceShown = {
   readonly restarts: number
 }
 
-const ACTIONS = ['list', 'pause', 'resume', 'snapshot', 'resnapshot', 'delete']
+const ACTIONS = ['list', 'pause', 'resume', 'snapshot', 'resnapshot', 'delete', 'forget']
+/** What cannot be undone, and what it does. */
+const FINAL: Readonly<Record<string, string>> = {
+  delete: 'drops its slot and publication',
+  resnapshot: 'gives up its slot and reads every row again',
+  forget: 'gives up how far it has been read, and reads it from its start again',
+}
 
 export const sources: Command = {
   name: 'sources',
-  summary: 'show the databases that streams capture; pause, resume, snapshot, resnapshot or delete one',
-  usage: '[list|pause|resume|snapshot|resnapshot|delete] [source]',
+  summary:
+    'show the databases that streams capture; pause, resume, snapshot, resnapshot or delete one; forget how far another was read',
+  usage: '[list|pause|resume|snapshot|resnapshot|delete|forget] [source]',
   options: {
     table: { type: 'string', value: 'TABLE', doc: 'snapshot: only this table' },
-    yes: { type: 'boolean', doc: 'resnapshot, delete: yes, the slot and how far it has come are given up' },
+    yes: {
+      type: 'boolean',
+      doc: 'resnapshot, delete, forget: yes, how far it has come is given up, and the slot where there is one',
+    },
   },
   async run(context) {
     const [action = 'list', name, ...rest] = context.positionals
@@ -50,9 +60,8 @@ async function list(context: CommandContext, mesh: MeshAccess): Promise<number> 
 }
 
 async function act(context: CommandContext, mesh: MeshAccess, action: string, name: string): Promise<number> {
-  const final = action === 'delete' || action === 'resnapshot'
-  if (final && !context.flag('yes')) {
-    const what = action === 'delete' ? 'drops its slot and publication' : 'gives up its slot and reads every row again'
+  const what = FINAL[action]
+  if (what !== undefined && !context.flag('yes')) {
     throw new MeshError('MESH_CLI_USAGE', `sources ${action} ${what}: say --yes`)
   }
   const table = context.text('table')
@@ -60,15 +69,20 @@ async function act(context: CommandContext, mesh: MeshAccess, action: string, na
     `${mesh.gateway.url}/v1/sources/${encodeURIComponent(name)}${action === 'delete' ? '' : `/${action}`}`,
     {
       method: action === 'delete' ? 'DELETE' : 'POST',
-      body: { ...(final ? { confirm: name } : {}), ...(table === undefined ? {} : { table }) },
+      body: { ...(what === undefined ? {} : { confirm: name }), ...(table === undefined ? {} : { table }) },
       apiKey: mesh.gateway.apiKey,
     },
   )
-  context.print(
-    context.json ? JSON.stringify(answer) : `${name}: ${action} is asked; \`mesh sources\` shows how it goes`,
-  )
+  if (context.json) context.print(JSON.stringify(answer))
+  else if (action === 'forget') context.print(renderForgotten(name, answer['positions'] as readonly string[]))
+  else context.print(`${name}: ${action} is asked; \`mesh sources\` shows how it goes`)
   return 0
 }
+
+const renderForgotten = (name: string, positions: readonly string[]): string =>
+  positions.length === 0
+    ? `${name}: there was nothing to forget`
+    : [`${name} begins anew; forgotten:`, ...positions.map((key) => `  ${key}`)].join('\n')
 
 /** Empty where the gateway is away or knows none. */
 export async function readSources(mesh: Pick<MeshAccess, 'gateway'>): Promise<readonly SourceShown[]> {

@@ -209,6 +209,19 @@ describe('a Redis stream', () => {
     expect(numbers(w).toSorted((a, b) => a - b)).toEqual(upTo(7))
   })
 
+  test('that is forgotten is read from its start again, under the ids that it had', async () => {
+    const w = await world(CLICKS)
+    const client = await w.client()
+    for (const id of upTo(5)) await add(client, id)
+    const gateway = await w.start()
+    await until(() => numbers(w).length === 5, 'all clicks')
+    expect(await gateway.forget()).toEqual(['things/cache/redis-stream:clicks'])
+    await until(() => numbers(w).length === 10, 'all clicks again')
+    expect(new Set(w.ids()).size).toBe(5)
+    await add(client, 5)
+    await until(() => numbers(w).length === 11, 'what is new, once')
+  })
+
   test('a password and an encrypted connection are used as the source says, and a wrong one is told', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'mesh-redis-tls-'))
     open.push({ stop: () => rm(folder, { recursive: true, force: true }) })
