@@ -70,7 +70,7 @@ export async function startPolling(
     secrets?: Readonly<Record<string, string>>
     ports: readonly number[]
     now?: () => number
-    foreign?: () => KafkaPort
+    foreign?: () => KafkaPort | Promise<KafkaPort>
   },
 ): Promise<PollingGateway> {
   const failures: MeshError[] = []

@@ -129,6 +129,29 @@ test('a server that fails is told with its code, asked again with pauses, and no
   expect(gateway.failures.map(({ code }) => code)).toEqual(['MESH_POLL_SERVER'])
 }, 30_000)
 
+test('a server that asks for time is given it, and then asked for the same page', async () => {
+  const api = await server(12)
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf(TIME), { ...HTTP_SOURCE, url: api.url })
+  await createTopics(kafka, stream)
+  const times: number[] = []
+  api.intercept = (request, response) => {
+    if (!request.url!.includes('page=5')) return false
+    times.push(performance.now())
+    if (times.length > 1) return false
+    response.writeHead(429, { 'retry-after': '1' }).end('{"error":"slow down"}')
+    return true
+  }
+  const gateway = started(await startPolling(kafka, stream, { ports: [api.port] }))
+  await until(() => gateway.status().error?.code === 'MESH_POLL_RATE_LIMITED', 'the refusal')
+  const asked = api.asked.length
+  await until(() => times.length > 1, 'the page again')
+  expect(times[1]! - times[0]!).toBeGreaterThan(950)
+  expect(api.asked[asked]).toContain('page=5')
+  await until(() => gateway.status().lastOk !== null, 'a run to end')
+  expect(new Set(eventIds(rawRecords(kafka, stream)))).toEqual(new Set(idsUpTo(12)))
+}, 30_000)
+
 test('one event that cannot become a record stops the page, is named, and comes with the others once it is right', async () => {
   const api = await server(4)
   const kafka = createMemoryKafka()
