@@ -40,7 +40,10 @@ const READER_ATTEMPTS = 3
  * (at least once) into its own topic. While one is measured the other is paused.
  */
 export async function benchSources({ changes, repeats, say }: SourcesBenchOptions): Promise<SourcesBench> {
-  const world = await startCdcWorld({ services: ['replayer', 'ingest-gateway', 'enricher'] })
+  const world = await startCdcWorld({
+    services: ['replayer', 'ingest-gateway', 'enricher'],
+    fields: [{ name: 'note', type: ['null', 'string'] }],
+  })
   try {
     await world.sql('create table bench (id bigint primary key, note text)')
     await world.sql('create table plain (id bigint primary key, note text)')
