@@ -14,6 +14,8 @@ import {
   prepareSourcesProject,
   showAirports,
 } from '../../packages/cli/src/demo/sources-demo.ts'
+import { callJson } from '../../packages/cli/src/http-json.ts'
+import { readPulled } from '../../packages/cli/src/pulled-view.ts'
 import { type MeshUnderTest, startMesh } from './mesh-under-test.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
@@ -67,6 +69,16 @@ it(
     ])
     for (const { row } of shown) expect(row).toMatchObject({ _op: 'upsert' })
     expect(shown[0]?.row).toMatchObject({ iata: 'SFO', city: 'San Francisco' })
+
+    const told = await callJson<{ sources: { source: string; state: string }[] }>(`${mesh.gateway.url}/v1/sources`)
+    expect(told.sources.map(({ source, state }) => [source, state])).toEqual([['geography', 'running']])
+    const pulled = await readPulled(mesh.gateway.url)
+    expect(pulled.map(({ source }) => source).sort()).toEqual([
+      'cache/clicks',
+      'quakes/earthquakes',
+      'quakes/earthquakes~2',
+    ])
+    expect(pulled.flatMap(({ error }) => error ?? [])).toEqual([])
 
     const flights = (await readFlights(ROOT)).slice(0, FLIGHTS)
     const sent = await sendFlights(mesh.gateway, flights, { runId: 'sources' })

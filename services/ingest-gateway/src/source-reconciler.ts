@@ -17,7 +17,7 @@ import {
   postgresConfig,
   rawConnectorConfig,
 } from './core/sources/connector-config.ts'
-import { isByConnect, tablesOf } from './core/sources/desired-sources.ts'
+import { isByConnect, streamsOf, tablesOf } from './core/sources/desired-sources.ts'
 import type { PreparedDatabase, SourceDatabase } from './core/sources/ports.ts'
 import type { DesiredSource, Intent, SourceReport, SourceState } from './core/sources/source-types.ts'
 import { problemOf } from './core/sources/source-types.ts'
@@ -223,7 +223,7 @@ export function createSourceReconciler(options: SourceReconcilerOptions): {
       source: source.name,
       kind: source.kind,
       state,
-      streams: uses.map(({ stream }) => stream),
+      streams: streamsOf(uses),
       restarts: memory.restarts,
       at: new Date(now()).toISOString(),
     }

@@ -2,6 +2,7 @@ import { MeshError } from '@mesh/shared/core/errors'
 import type { Command, CommandContext } from '../command.ts'
 import { callJson } from '../http-json.ts'
 import type { MeshAccess } from '../mesh-access.ts'
+import { type PulledView, readPulled, renderPulled } from '../pulled-view.ts'
 import { withMesh } from '../running-mesh.ts'
 import { renderColumns } from '../table.ts'
 
@@ -32,8 +33,7 @@ const FINAL: Readonly<Record<string, string>> = {
 
 export const sources: Command = {
   name: 'sources',
-  summary:
-    'show the databases that streams capture; pause, resume, snapshot, resnapshot or delete one; forget how far another was read',
+  summary: 'show what streams are pulled from; pause, resume, snapshot, resnapshot, delete or forget one',
   usage: '[list|pause|resume|snapshot|resnapshot|delete|forget] [source]',
   options: {
     table: { type: 'string', value: 'TABLE', doc: 'snapshot: only this table' },
@@ -52,11 +52,10 @@ export const sources: Command = {
 }
 
 async function list(context: CommandContext, mesh: MeshAccess): Promise<number> {
-  const shown = await readSources(mesh)
-  if (context.json) context.print(JSON.stringify(shown, null, 2))
-  else if (shown.length === 0) context.print('no applied stream is pulled from a source')
-  else context.print(renderSources(shown))
-  return shown.some(({ state }) => state === 'failed') ? 1 : 0
+  const [captured, pulled] = await Promise.all([readSources(mesh), readPulled(mesh.gateway.url)])
+  if (context.json) context.print(JSON.stringify({ captured, pulled }, null, 2))
+  else context.print(renderAll(captured, pulled))
+  return captured.some(({ state }) => state === 'failed') || pulled.some(({ state }) => state === 'failing') ? 1 : 0
 }
 
 async function act(context: CommandContext, mesh: MeshAccess, action: string, name: string): Promise<number> {
@@ -83,6 +82,15 @@ const renderForgotten = (name: string, positions: readonly string[]): string =>
   positions.length === 0
     ? `${name}: there was nothing to forget`
     : [`${name} begins anew; forgotten:`, ...positions.map((key) => `  ${key}`)].join('\n')
+
+/** Those that Kafka Connect reads, then those that the gateway reads itself. */
+function renderAll(captured: readonly SourceShown[], pulled: readonly PulledView[]): string {
+  const parts = [
+    ...(captured.length > 0 ? [renderSources(captured)] : []),
+    ...(pulled.length > 0 ? [renderPulled(pulled)] : []),
+  ]
+  return parts.length > 0 ? parts.join('\n\n') : 'no applied stream is pulled from a source'
+}
 
 /** Empty where the gateway is away or knows none. */
 export async function readSources(mesh: Pick<MeshAccess, 'gateway'>): Promise<readonly SourceShown[]> {

@@ -5,7 +5,7 @@ import type { MeshAccess } from '../mesh-access.ts'
 import type { StreamSummary } from '../verify/books.ts'
 import { closedBooks } from '../verify/closed-books.ts'
 import { overall } from '../verify/verify.ts'
-import { sendClicks } from './click-sender.ts'
+import { CLICK_PAUSE_MS, sendClicks } from './click-sender.ts'
 import { countLayers, type LayerCount, type Samples, sampleRows } from './evidence.ts'
 import { type GoldSample, readGold } from './gold-sample.ts'
 import { DEMO_CLICKS, showPulled } from './pulled-demo.ts'
@@ -109,7 +109,7 @@ async function bringPulled(
   airports: number,
 ): Promise<SourceShown[]> {
   onStep(`appending ${DEMO_CLICKS} clicks to a Redis stream; earthquakes are polled by REST and GraphQL`)
-  await sendClicks(redisPort, { count: DEMO_CLICKS, startMs: Date.now() })
+  await sendClicks(redisPort, { count: DEMO_CLICKS, startMs: Date.now() - DEMO_CLICKS * CLICK_PAUSE_MS })
   return [
     await showAirports(mesh, { rows: airports, postgresPort }),
     ...(await showPulled({ mesh, codeDir, redisPort, timeoutMs: STEP_TIMEOUT_MS })),
