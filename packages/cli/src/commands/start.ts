@@ -66,6 +66,7 @@ export const start: Command = {
       if (!context.signal.aborted) throw error
     } finally {
       await mesh.close()
+      steps.restart()
       steps.note('stopping')
       await stack.stop()
       steps.done('every process has stopped')
