@@ -14,6 +14,7 @@ import { type RunFacts, renderMachine, renderRun } from './machine.ts'
 import { type BenchOptions, parseOptions, USAGE } from './options.ts'
 import { flightLines, meanBytes, writePayloadFile } from './payload.ts'
 import { type RepeatResult, runRepeat } from './repeat.ts'
+import { benchSources, renderSources } from './sources.ts'
 import { type Measurement, renderTable } from './table.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
@@ -33,9 +34,15 @@ function options(): BenchOptions {
 }
 
 async function main(options: BenchOptions, signal: AbortSignal): Promise<void> {
-  const { freshness } = options
+  const { freshness, sources, records, repeats, jsonFile } = options
   if (freshness !== null) {
     console.log(renderFreshness(await measureFreshness(freshness, say)))
+    return
+  }
+  if (sources) {
+    const measured = await benchSources({ changes: records, repeats, say })
+    console.log(renderSources(measured))
+    if (jsonFile !== null) await writeFile(jsonFile, `${JSON.stringify(measured, null, 2)}\n`)
     return
   }
   mkdirSync(RUNS, { recursive: true })

@@ -14,6 +14,8 @@ export type BenchOptions = {
   readonly freshness: number | null
   /** Instead of the hops: the enricher's latency at a fixed rate, each setting for so many seconds. Null: the hops. */
   readonly latency: number | null
+  /** Instead of the hops: change capture from PostgreSQL, `records` changes in each repeat. */
+  readonly sources: boolean
 }
 
 export const USAGE = `usage: npm run bench -- [options]
@@ -23,30 +25,36 @@ export const USAGE = `usage: npm run bench -- [options]
   --profile     one more repeat that shows where each service's CPU time goes
   --clients     instead of the hops: the Kafka clients against each other, role by role
   --freshness N instead: seconds from a POST to the changed row of gold, for N events one after the other
-  --latency S   instead: the enricher's latency at 2,000 events/s under each guarantee, S seconds for each setting`
+  --latency S   instead: the enricher's latency at 2,000 events/s under each guarantee, S seconds for each setting
+  --sources     instead: change capture from PostgreSQL beside plain Debezium (--records changes, default 30000, --repeats)`
 
 /** @throws Error naming the option that is wrong. */
 export function parseOptions(args: readonly string[]): BenchOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      records: { type: 'string', default: '300000' },
+      records: { type: 'string' },
       repeats: { type: 'string', default: '3' },
       json: { type: 'string' },
       profile: { type: 'boolean', default: false },
       clients: { type: 'boolean', default: false },
       freshness: { type: 'string' },
       latency: { type: 'string' },
+      sources: { type: 'boolean', default: false },
     },
   })
   return {
-    records: wholeNumber('records', values.records, { least: 1000, most: 5_000_000 }),
+    records: wholeNumber('records', values.records ?? (values.sources ? '30000' : '300000'), {
+      least: 1000,
+      most: 5_000_000,
+    }),
     repeats: wholeNumber('repeats', values.repeats, { least: 1, most: 100 }),
     jsonFile: values.json ?? null,
     profile: values.profile,
     clients: values.clients,
     freshness:
       values.freshness === undefined ? null : wholeNumber('freshness', values.freshness, { least: 1, most: 1000 }),
+    sources: values.sources,
     latency: values.latency === undefined ? null : wholeNumber('latency', values.latency, { least: 1, most: 3600 }),
   }
 }

@@ -17,7 +17,7 @@ import type { SourceView } from '../../services/ingest-gateway/src/source-servic
 import { openRawLog, type RawLog } from './raw-log.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
-const AVSC = '{"type":"record","name":"Row","fields":[{"name":"id","type":"long"}]}'
+const ID = { name: 'id', type: 'long' }
 
 /** A mesh with a real PostgreSQL and a real Kafka Connect, each of which may be killed. */
 export type CdcWorld = {
@@ -40,8 +40,13 @@ export type CdcWorld = {
   stop(): Promise<void>
 }
 
-/** @param options.services default: only what binds streams and looks after sources. */
-export async function startCdcWorld(options: { services?: readonly string[] } = {}): Promise<CdcWorld> {
+/**
+ * @param options.services default: only what binds streams and looks after sources.
+ * @param options.fields of the refined records, beside `id`; an enricher takes rows that have just these columns.
+ */
+export async function startCdcWorld(
+  options: { services?: readonly string[]; fields?: readonly object[] } = {},
+): Promise<CdcWorld> {
   const projectDir = mkdtempSync(join(tmpdir(), 'mesh-cdc-'))
   // PostgreSQL runs as another account when the tests run as root.
   chmodSync(projectDir, 0o711)
@@ -103,7 +108,8 @@ export async function startCdcWorld(options: { services?: readonly string[] } = 
       const lines = `name: ${name}\ningest: [{ kind: cdc, source: ${source}, table: ${table} }]\n`
       const refine = more.includes('refine:') ? '' : 'refine: { schema: refined.avsc }\n'
       writeFileSync(join(dir, 'stream.yaml'), `${lines}raw: { partitions: 3 }\n${refine}${more}`)
-      writeFileSync(join(dir, 'refined.avsc'), AVSC)
+      const fields = [ID, ...(options.fields ?? [])]
+      writeFileSync(join(dir, 'refined.avsc'), JSON.stringify({ type: 'record', name: 'Row', fields }))
       await applyStreams({ projectRoot: projectDir, store, replayerUrl })
     },
     reports: async () => (await callJson<SourceView>(`${gatewayUrl}/v1/sources`)).sources,

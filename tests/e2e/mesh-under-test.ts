@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -53,6 +53,8 @@ export type MeshOptions = {
 
 export async function startMesh(cacheDir: string, options: MeshOptions = {}): Promise<MeshUnderTest> {
   const projectDir = mkdtempSync(join(tmpdir(), 'mesh-e2e-'))
+  // PostgreSQL runs as another account when the tests run as root.
+  chmodSync(projectDir, 0o711)
   const stateDir = join(projectDir, '.mesh')
   mkdirSync(stateDir)
   for (const folder of options.project ? ['streams', 'sources'] : ['streams']) {

@@ -6,6 +6,8 @@ export type Steps = {
   done: (text: string) => void
   /** A step that begins. */
   note: (text: string) => void
+  /** The next step's clock begins now: what was before was no step. */
+  restart: () => void
   /** A detail of the step under way; on a terminal it replaces the one before. */
   detail: (text: string) => void
 }
@@ -38,6 +40,7 @@ export function createSteps(context: Pick<CommandContext, 'note'>, stream: NodeJ
       since = Date.now()
     },
     note: show,
+    restart: () => void (since = Date.now()),
     detail: show,
   }
 }

@@ -10,6 +10,7 @@ import { type AuditSchedule, createAuditSchedule } from './audit-schedule.ts'
 import type { Config } from './config.ts'
 import { readApiKeys } from './core/api-keys.ts'
 import type { StreamDirectory } from './core/ports.ts'
+import type { PulledSources } from './pulled-sources.ts'
 import { createSourceAuditor } from './source-auditor.ts'
 import { createSourceOperations } from './source-operations.ts'
 import { createSourceReconciler } from './source-reconciler.ts'
@@ -22,16 +23,18 @@ export type ConnectSourcesOptions = {
   readonly link: KafkaLink
   readonly directory: StreamDirectory
   readonly telemetry: GatewayTelemetry
+  readonly pulled: Pick<PulledSources, 'forget'>
 }
 
 const MARK_TIMEOUT_MS = 60_000
 
 /** Composes what looks after the sources that Kafka Connect reads. */
-export function createConnectSources({ config, kafka, link, directory, telemetry }: ConnectSourcesOptions): {
+export function createConnectSources(options: ConnectSourcesOptions): {
   readonly connectors: SourceService
   readonly audits: AuditSchedule
   readonly routes: (app: FastifyInstance) => void
 } {
+  const { config, kafka, link, directory, telemetry, pulled } = options
   const connect = config.connectUrl === null ? null : createConnectRest(config.connectUrl)
   const database = createPostgresDatabase()
   const connectors = createSourceService({
@@ -65,6 +68,7 @@ export function createConnectSources({ config, kafka, link, directory, telemetry
     connect,
     database,
     freshId,
+    forgetPositions: pulled.forget,
   })
   const routes = sourceRoutes({
     view: connectors.view,

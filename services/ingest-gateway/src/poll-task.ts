@@ -1,14 +1,15 @@
 import { isMeshError } from '@mesh/shared/core/errors'
-import type { RecordToSend } from '@mesh/shared/core/record'
+import { bytesText, type RecordToSend } from '@mesh/shared/core/record'
 import { nextDue } from '@mesh/shared/core/schedule'
 import type { HttpEndpoint } from './adapters/http-source.ts'
-import { createKeyTable, type KeyTable } from './core/key-table.ts'
+import { createKeyTable } from './core/key-table.ts'
 import { type PageOutcome, readAnswer, readFailure } from './core/poll/answer.ts'
 import { pauseMs } from './core/poll/pause.ts'
-import { buildPage, markSeen, vanished } from './core/poll/records.ts'
+import { buildDeletes, buildPage } from './core/poll/records.ts'
 import { requestOf } from './core/poll/request.ts'
 import type { PollSpec } from './core/poll/spec.ts'
 import { adoptState, beginRun, keptState, type PollRun, type PollState } from './core/poll/state.ts'
+import { createSweep, type Sweep } from './core/poll/sweep.ts'
 import type { IngestStream, SourceSession } from './core/ports.ts'
 import type { SourceReport } from './core/source-status.ts'
 import { sleep } from './source-leader.ts'
@@ -34,6 +35,7 @@ type Page = Extract<PageOutcome, { kind: 'page' }>
 export async function runPoll(options: PollTaskOptions, session: SourceSession, signal: AbortSignal): Promise<void> {
   const { spec, report, now } = options
   const table = spec.deletes === 'sweep' ? createKeyTable(session.parts, spec.maxKeys) : null
+  const sweep = table && createSweep(table, options.stream.contract.refine.dedupeWindowMs)
   let state = adoptState(spec, session.state)
   let failures = 0
   report.running(shown(state))
@@ -48,7 +50,10 @@ export async function runPoll(options: PollTaskOptions, session: SourceSession, 
     report.running(shown(state))
     const outcome = await turn(options, state, signal)
     if (signal.aborted) return
-    const written = outcome.kind === 'page' ? await write(options, { session, state, table }, outcome) : outcome
+    const written =
+      outcome.kind === 'page'
+        ? await write(options, { session, state, sweep, takeChanged: table?.takeChanged }, outcome)
+        : outcome
     if (written.kind === 'failed') {
       failures++
       state = written.retry
@@ -79,18 +84,27 @@ async function turn(
   }
 }
 
-type Place = { readonly session: SourceSession; readonly state: PollState; readonly table: KeyTable | null }
+type Place = {
+  readonly session: SourceSession
+  readonly state: PollState
+  readonly sweep: Sweep | null
+  /** What is to be kept of the sweep. */
+  readonly takeChanged: (() => ReadonlyMap<string, unknown>) | undefined
+}
 
-async function write(options: PollTaskOptions, { session, state, table }: Place, page: Page): Promise<PageOutcome> {
-  const { spec, stream } = options
-  const build = { stream, source: options.source, maxEventBytes: options.maxEventBytes, receivedAt: options.now() }
+async function write(options: PollTaskOptions, place: Place, page: Page): Promise<PageOutcome> {
+  const { spec, stream, source, maxEventBytes } = options
+  const { session, state, sweep } = place
+  const receivedAt = options.now()
+  const build = { stream, source, maxEventBytes, receivedAt, sweep }
   let records: RecordToSend[]
   try {
     const built = buildPage(spec, page.events, build)
     records = built.map(({ record }) => record)
-    if (table !== null) {
-      markSeen(table, built, state.runs)
-      if (page.next.run === null) records.push(...vanished(table, state.runs, build))
+    if (sweep !== null) {
+      for (const { record } of built) sweep.see(bytesText(record.key!), state.runs)
+      const gone = page.next.run === null ? sweep.vanished(state.runs, receivedAt) : []
+      records.push(...buildDeletes(gone, state.runs, build))
     }
   } catch (error) {
     if (!isMeshError(error)) throw error
@@ -98,7 +112,7 @@ async function write(options: PollTaskOptions, { session, state, table }: Place,
   }
   // A turn that changes nothing but its time needs no record: a restart polls once more.
   if (records.length > 0 || !isSameBut(state, page.next)) {
-    const parts = table?.takeChanged() ?? new Map<string, unknown>()
+    const parts = place.takeChanged?.() ?? new Map<string, unknown>()
     await session.commit({ topic: stream.rawTopic, records, state: keptState(spec, page.next), parts })
   }
   if (records.length > 0) options.report.written(records.length)

@@ -3,6 +3,7 @@ import { createGuardedHttp } from '@mesh/shared/runtime/guarded-http'
 import { connectForeign } from './adapters/foreign-kafka.ts'
 import { type Config, readPorts, readSecret } from './config.ts'
 import type { StreamDirectory } from './core/ports.ts'
+import { forgetPositions } from './forget-positions.ts'
 import { createSourceReaders } from './source-readers.ts'
 import { createSources, type Sources } from './sources.ts'
 import type { GatewayTelemetry } from './telemetry.ts'
@@ -15,8 +16,19 @@ export type PulledSourcesOptions = {
   readonly fatal: (error: unknown) => void
 }
 
+export type PulledSources = Sources & {
+  /** Forgets how far a source has been read; resolves with the keys of the positions. */
+  forget(source: string): Promise<readonly string[]>
+}
+
 /** Composes what the gateway pulls itself: polls, Redis, topics of other clusters. */
-export function createPulledSources({ config, kafka, directory, telemetry, fatal }: PulledSourcesOptions): Sources {
+export function createPulledSources({
+  config,
+  kafka,
+  directory,
+  telemetry,
+  fatal,
+}: PulledSourcesOptions): PulledSources {
   const http = createGuardedHttp({ allowedCidrs: config.outboundAllowedCidrs, ports: readPorts(config) })
   const sources = createSources({
     directory,
@@ -36,6 +48,7 @@ export function createPulledSources({ config, kafka, directory, telemetry, fatal
   })
   return {
     ...sources,
+    forget: (source) => sources.aside(source, () => forgetPositions(kafka, source, Date.now)),
     async stop() {
       try {
         await sources.stop()

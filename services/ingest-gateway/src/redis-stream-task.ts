@@ -39,9 +39,8 @@ export async function runRedisStream(
   let state: StreamState = { last: null, read: null, ...(session.state as Partial<StreamState> | null) }
   const redis = await options.connect()
   try {
-    await ensureGroup()
     // The former leader's entries come first, whatever their age: it can write nothing any more.
-    await claim(0)
+    if ((await ensureGroup()) === 'goes on') await claim(0)
     let claimedAt = now()
     while (!signal.aborted) {
       if (now() - claimedAt >= CLAIM_IDLE_MS) {
@@ -57,16 +56,21 @@ export async function runRedisStream(
     redis.close()
   }
 
-  async function ensureGroup(): Promise<void> {
+  async function ensureGroup(): Promise<'begins' | 'goes on'> {
+    let place: 'begins' | 'goes on' = 'begins'
     const first = state.last ?? (ingest.from === 'end' ? '$' : '0')
     const start = state.last !== null && (await isReset(state.last)) ? '0' : first
     try {
       await redis.command('XGROUP', 'CREATE', key, group, start, 'MKSTREAM')
     } catch (error) {
       if (!isMeshError(error) || !error.message.startsWith('BUSYGROUP')) throw error
+      // A mesh that has no position has read nothing, whatever a group says that another one, or a forgotten position, left behind.
+      if (state.last === null && ingest.from === 'start') await redis.command('XGROUP', 'SETID', key, group, '0')
+      else place = 'goes on'
     }
     if (state.read === null && ingest.from === 'end') state = { ...state, read: (await counts())?.added ?? null }
     await dropIdleConsumers()
+    return place
   }
 
   /** The stream has never come as far as it was read: it is another one, or Redis lost its end. */

@@ -4,7 +4,7 @@ import type { PostgresSource } from '@mesh/shared/core/source'
 import { nearest } from '@mesh/shared/runtime/config'
 import type { ConnectRest } from './adapters/sources/connect-rest.ts'
 import { connectorName } from './core/sources/connector-config.ts'
-import { tablesOf } from './core/sources/desired-sources.ts'
+import { isByConnect, tablesOf } from './core/sources/desired-sources.ts'
 import type { SourceDatabase } from './core/sources/ports.ts'
 import type { DesiredSource } from './core/sources/source-types.ts'
 import type { SourceService } from './source-service.ts'
@@ -18,6 +18,8 @@ export type SourceOperations = {
   resnapshot(name: string): Promise<void>
   /** Removes connector, slot and publication; what was captured stays. */
   remove(name: string): Promise<void>
+  /** Forgets how far a source has come that the gateway reads itself. */
+  forget(name: string): Promise<{ readonly positions: readonly string[] }>
 }
 
 export type SourceOperationsOptions = {
@@ -25,6 +27,8 @@ export type SourceOperationsOptions = {
   readonly connect: ConnectRest | null
   readonly database: SourceDatabase
   readonly freshId: () => string
+  /** The positions of a source that the gateway reads itself. */
+  readonly forgetPositions: (source: string) => Promise<readonly string[]>
 }
 
 const STOP_TIMEOUT_MS = 30_000
@@ -117,6 +121,17 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
     if (!desired) await service.forget(name)
   }
 
+  async function forget(name: string): Promise<{ positions: readonly string[] }> {
+    const desired = service.find(name)
+    if (desired && isByConnect(desired.source)) {
+      const ways = '`mesh sources resnapshot` reads its rows again, `mesh sources delete` removes it'
+      throw new MeshError('MESH_SOURCE_BY_CONNECT', `source ${name} is read by Kafka Connect: ${ways}`)
+    }
+    const positions = await options.forgetPositions(name)
+    if (positions.length === 0 && !desired) known(name)
+    return { positions }
+  }
+
   return {
     async pause(name) {
       known(name)
@@ -129,5 +144,6 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
     snapshot,
     resnapshot,
     remove,
+    forget,
   }
 }

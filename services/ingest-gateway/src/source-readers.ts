@@ -5,7 +5,7 @@ import type { KafkaPort } from '@mesh/shared/kafka/port'
 import type { GuardedHttp } from '@mesh/shared/runtime/guarded-http'
 import type { Service } from '@mesh/shared/runtime/service'
 import { createForeignDecoder } from './adapters/foreign-decoder.ts'
-import { createHttpEndpoint } from './adapters/http-source.ts'
+import { createHttpEndpoint, type HttpEndpoint } from './adapters/http-source.ts'
 import { connectRedis, type RedisConnection } from './adapters/redis-connection.ts'
 import { openSourceSession } from './adapters/source-session.ts'
 import type { PollSpec } from './core/poll/spec.ts'
@@ -33,6 +33,7 @@ export type SourceReadersOptions = {
 /** Puts together, per kind of ingest, what reads it. */
 export function createSourceReaders(options: SourceReadersOptions): (start: SourceStart) => Service {
   const { kafka, now, random } = options
+  const endpoints = new Map<string, HttpEndpoint>()
 
   return function createReader(start) {
     const { ingest } = start.pulled
@@ -63,8 +64,8 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
 
   function pollTask({ stream, report }: SourceStart, ingest: IngestPoll): SourceTask {
     const source = sourceOf(stream.sources, ingest.source) as HttpSource
-    const { http, readSecret, maxEventBytes } = options
-    const endpoint = createHttpEndpoint({ source, http, readSecret, now })
+    const { maxEventBytes } = options
+    const endpoint = endpointOf(source)
     return async function poll(session, signal) {
       const spec = await specOf(source, ingest)
       return runPoll(
@@ -73,6 +74,17 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
         signal,
       )
     }
+  }
+
+  /** One for every definition of a source, so that its streams keep to its limits together. */
+  function endpointOf(source: HttpSource): HttpEndpoint {
+    const definition = JSON.stringify(source)
+    const known = endpoints.get(definition)
+    if (known) return known
+    const { http, readSecret } = options
+    const endpoint = createHttpEndpoint({ source, http, readSecret, now })
+    endpoints.set(definition, endpoint)
+    return endpoint
   }
 
   function kafkaReader({ stream, pulled, report, led }: SourceStart, ingest: IngestKafka): Service {

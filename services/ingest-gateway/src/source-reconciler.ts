@@ -17,7 +17,7 @@ import {
   postgresConfig,
   rawConnectorConfig,
 } from './core/sources/connector-config.ts'
-import { isByConnect, tablesOf } from './core/sources/desired-sources.ts'
+import { isByConnect, streamsOf, tablesOf } from './core/sources/desired-sources.ts'
 import type { PreparedDatabase, SourceDatabase } from './core/sources/ports.ts'
 import type { DesiredSource, Intent, SourceReport, SourceState } from './core/sources/source-types.ts'
 import { problemOf } from './core/sources/source-types.ts'
@@ -31,7 +31,15 @@ export type SourceReconcilerOptions = {
 }
 
 /** What the reconciler remembers of a source between rounds; lost with the leader, and found again. */
-type Memory = { failures: Failures; restarts: number; retryAt: number; refusals: number; runningSince: number | null }
+type Memory = {
+  failures: Failures
+  restarts: number
+  retryAt: number
+  refusals: number
+  runningSince: number | null
+  /** What was asked for; another definition is tried at once. */
+  asked: string
+}
 
 const FIRST_RETRY_MS = 5000
 const LONGEST_RETRY_MS = 60_000
@@ -62,6 +70,8 @@ export function createSourceReconciler(options: SourceReconcilerOptions): {
     const { name } = desired.source
     const memory = memoryOf(name)
     const before = reports.get(name)
+    const asked = JSON.stringify([desired.source, desired.uses])
+    if (asked !== memory.asked) Object.assign(memory, { asked, retryAt: 0, refusals: 0 })
     if (before && before.state !== 'deleted' && now() < memory.retryAt) return before
     let report: SourceReport
     try {
@@ -201,6 +211,7 @@ export function createSourceReconciler(options: SourceReconcilerOptions): {
       retryAt: 0,
       refusals: 0,
       runningSince: null,
+      asked: '',
     }
     memories.set(source, fresh)
     return fresh
@@ -212,7 +223,7 @@ export function createSourceReconciler(options: SourceReconcilerOptions): {
       source: source.name,
       kind: source.kind,
       state,
-      streams: uses.map(({ stream }) => stream),
+      streams: streamsOf(uses),
       restarts: memory.restarts,
       at: new Date(now()).toISOString(),
     }

@@ -23,11 +23,18 @@ export type SourcesOptions = {
 export type Sources = Service & {
   /** Call when the directory has changed. */
   readonly refresh: () => void
+  /** Runs while nothing of the source is read in this process; then what is applied is read on. */
+  aside<T>(source: string, work: () => Promise<T>): Promise<T>
   /** By label. */
   readonly status: () => Readonly<Record<string, SourceStatus>>
 }
 
-type Running = { readonly label: string; readonly reader: Service; readonly status: () => SourceStatus }
+type Running = {
+  readonly label: string
+  readonly source: string
+  readonly reader: Service
+  readonly status: () => SourceStatus
+}
 
 /** Runs a reader for every ingest that the published contracts pull; a changed bundle is another reader. */
 export function createSources(options: SourcesOptions): Sources {
@@ -56,16 +63,34 @@ export function createSources(options: SourcesOptions): Sources {
       const name = stream.contract.name
       const keeper = createSourceStatus({ kind: ingest.kind, stream: name }, options.now, options.hooks(label, name))
       const reader = options.createReader({ stream, pulled, report: keeper.report, led: keeper.led })
-      running.set(key, { label, reader, status: keeper.status })
+      running.set(key, { label, source: ingest.source, reader, status: keeper.status })
       await reader.start()
     }
   }
 
+  function refresh(): void {
+    if (due || stopped) return
+    due = true
+    working = working.then(reconcile).catch(options.onFatal)
+  }
+
+  async function halt(source: string): Promise<void> {
+    for (const [key, one] of running) {
+      if (one.source !== source) continue
+      running.delete(key)
+      await one.reader.stop()
+    }
+  }
+
   return {
-    refresh() {
-      if (due || stopped) return
-      due = true
-      working = working.then(reconcile).catch(options.onFatal)
+    refresh,
+    async aside(source, work) {
+      const done = working.then(() => halt(source)).then(work)
+      working = done.then(
+        () => undefined,
+        () => undefined,
+      )
+      return done.finally(refresh)
     },
     status: () => Object.fromEntries([...running.values()].map(({ label, status }) => [label, status()])),
     async start() {},

@@ -1,5 +1,6 @@
 import type { Command, CommandContext } from '../command.ts'
 import { stopRunningStack } from '../stack/running.ts'
+import { runningLayout, sourcesStateDir } from '../stack/running-layout.ts'
 import { stateLayout } from '../stack/state.ts'
 
 const REMARKS = {
@@ -17,7 +18,9 @@ export const down: Command = {
 }
 
 async function runDown(context: CommandContext): Promise<number> {
-  const stopped = await stopRunningStack(stateLayout(context.stateDir()))
+  const own = await stopRunningStack(runningLayout(context))
+  // What a killed supervisor of `--sources` left behind lies beside.
+  const stopped = own === 'nothing' ? await stopRunningStack(stateLayout(sourcesStateDir(context.stateDir()))) : own
   if (context.json) context.print(JSON.stringify({ stopped }))
   else context.note(REMARKS[stopped])
   return 0

@@ -2,6 +2,7 @@ import { MeshError } from '@mesh/shared/core/errors'
 import type { Command, CommandContext } from '../command.ts'
 import { callJson } from '../http-json.ts'
 import type { MeshAccess } from '../mesh-access.ts'
+import { type PulledView, readPulled, renderPulled } from '../pulled-view.ts'
 import { withMesh } from '../running-mesh.ts'
 import { renderColumns } from '../table.ts'
 
@@ -22,15 +23,24 @@ export type SourceShown = {
   readonly restarts: number
 }
 
-const ACTIONS = ['list', 'pause', 'resume', 'snapshot', 'resnapshot', 'delete']
+const ACTIONS = ['list', 'pause', 'resume', 'snapshot', 'resnapshot', 'delete', 'forget']
+/** What cannot be undone, and what it does. */
+const FINAL: Readonly<Record<string, string>> = {
+  delete: 'drops its slot and publication',
+  resnapshot: 'gives up its slot and reads every row again',
+  forget: 'gives up how far it has been read, and reads it from its start again',
+}
 
 export const sources: Command = {
   name: 'sources',
-  summary: 'show the databases that streams capture; pause, resume, snapshot, resnapshot or delete one',
-  usage: '[list|pause|resume|snapshot|resnapshot|delete] [source]',
+  summary: 'show what streams are pulled from; pause, resume, snapshot, resnapshot, delete or forget one',
+  usage: '[list|pause|resume|snapshot|resnapshot|delete|forget] [source]',
   options: {
     table: { type: 'string', value: 'TABLE', doc: 'snapshot: only this table' },
-    yes: { type: 'boolean', doc: 'resnapshot, delete: yes, the slot and how far it has come are given up' },
+    yes: {
+      type: 'boolean',
+      doc: 'resnapshot, delete, forget: yes, how far it has come is given up, and the slot where there is one',
+    },
   },
   async run(context) {
     const [action = 'list', name, ...rest] = context.positionals
@@ -42,17 +52,15 @@ export const sources: Command = {
 }
 
 async function list(context: CommandContext, mesh: MeshAccess): Promise<number> {
-  const shown = await readSources(mesh)
-  if (context.json) context.print(JSON.stringify(shown, null, 2))
-  else if (shown.length === 0) context.print('no applied stream is pulled from a source')
-  else context.print(renderSources(shown))
-  return shown.some(({ state }) => state === 'failed') ? 1 : 0
+  const [captured, pulled] = await Promise.all([readSources(mesh), readPulled(mesh.gateway.url)])
+  if (context.json) context.print(JSON.stringify({ captured, pulled }, null, 2))
+  else context.print(renderAll(captured, pulled))
+  return captured.some(({ state }) => state === 'failed') || pulled.some(({ state }) => state === 'failing') ? 1 : 0
 }
 
 async function act(context: CommandContext, mesh: MeshAccess, action: string, name: string): Promise<number> {
-  const final = action === 'delete' || action === 'resnapshot'
-  if (final && !context.flag('yes')) {
-    const what = action === 'delete' ? 'drops its slot and publication' : 'gives up its slot and reads every row again'
+  const what = FINAL[action]
+  if (what !== undefined && !context.flag('yes')) {
     throw new MeshError('MESH_CLI_USAGE', `sources ${action} ${what}: say --yes`)
   }
   const table = context.text('table')
@@ -60,14 +68,28 @@ async function act(context: CommandContext, mesh: MeshAccess, action: string, na
     `${mesh.gateway.url}/v1/sources/${encodeURIComponent(name)}${action === 'delete' ? '' : `/${action}`}`,
     {
       method: action === 'delete' ? 'DELETE' : 'POST',
-      body: { ...(final ? { confirm: name } : {}), ...(table === undefined ? {} : { table }) },
+      body: { ...(what === undefined ? {} : { confirm: name }), ...(table === undefined ? {} : { table }) },
       apiKey: mesh.gateway.apiKey,
     },
   )
-  context.print(
-    context.json ? JSON.stringify(answer) : `${name}: ${action} is asked; \`mesh sources\` shows how it goes`,
-  )
+  if (context.json) context.print(JSON.stringify(answer))
+  else if (action === 'forget') context.print(renderForgotten(name, answer['positions'] as readonly string[]))
+  else context.print(`${name}: ${action} is asked; \`mesh sources\` shows how it goes`)
   return 0
+}
+
+const renderForgotten = (name: string, positions: readonly string[]): string =>
+  positions.length === 0
+    ? `${name}: there was nothing to forget`
+    : [`${name} begins anew; forgotten:`, ...positions.map((key) => `  ${key}`)].join('\n')
+
+/** Those that Kafka Connect reads, then those that the gateway reads itself. */
+function renderAll(captured: readonly SourceShown[], pulled: readonly PulledView[]): string {
+  const parts = [
+    ...(captured.length > 0 ? [renderSources(captured)] : []),
+    ...(pulled.length > 0 ? [renderPulled(pulled)] : []),
+  ]
+  return parts.length > 0 ? parts.join('\n\n') : 'no applied stream is pulled from a source'
 }
 
 /** Empty where the gateway is away or knows none. */

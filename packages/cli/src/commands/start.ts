@@ -5,10 +5,12 @@ import type { Command, CommandContext } from '../command.ts'
 import { readAirports } from '../demo/real-data.ts'
 import { renderReport } from '../demo/report.ts'
 import { runDemo } from '../demo/run-demo.ts'
-import { DEMO_SERVERS, fillAirports, prepareSourcesProject } from '../demo/sources-demo.ts'
+import { DEMO_SERVERS, fillAirports, prepareSourcesProject, requireDemoServers } from '../demo/sources-demo.ts'
 import { watchMesh } from '../live-screen.ts'
 import { accessMesh, type MeshAccess } from '../mesh-access.ts'
+import { portOf } from '../stack/environment.ts'
 import type { Environment } from '../stack/process.ts'
+import { sourcesStateDir } from '../stack/running-layout.ts'
 import { withLocalSecrets } from '../stack/secrets.ts'
 import { type Stack, startStack } from '../stack/stack.ts'
 import { type PlainStackOptions, STACK_OPTIONS, stackOptionsOf } from '../stack-options.ts'
@@ -40,6 +42,7 @@ export const start: Command = {
     const flights = Number(context.text('flights') ?? DEFAULT_FLIGHTS)
     if (!Number.isSafeInteger(flights) || flights < 1 || flights > 20_000)
       throw new MeshError('MESH_CLI_USAGE', '--flights takes 1 to 20000')
+    if (context.flag('sources')) requireDemoServers(context.env['PATH'])
     mkdirSync(options.stateDir, { recursive: true })
     const env = withLocalSecrets(options.stateDir, context.env)
     const steps = createSteps(context)
@@ -63,6 +66,7 @@ export const start: Command = {
       if (!context.signal.aborted) throw error
     } finally {
       await mesh.close()
+      steps.restart()
       steps.note('stopping')
       await stack.stop()
       steps.done('every process has stopped')
@@ -105,8 +109,7 @@ async function demonstrate(
     githubSecret: env['GITHUB_WEBHOOK_SECRET'] ?? '',
     runId: `run-${Date.now().toString(36)}`,
     flights,
-    reference: sources ? 'captured' : 'posted',
-    redisPort: sources ? (stack.ports['redis'] ?? null) : null,
+    pulled: sources ? { postgresPort: portOf(stack.ports, 'postgres'), redisPort: portOf(stack.ports, 'redis') } : null,
     onStep: steps.note,
   })
   context.print(context.json ? JSON.stringify(result, null, 2) : renderReport(result, stack.addresses))
@@ -117,14 +120,14 @@ async function demonstrate(
 function withSources(options: PlainStackOptions): PlainStackOptions {
   return {
     ...options,
-    stateDir: join(options.stateDir, 'sources'),
+    stateDir: sourcesStateDir(options.stateDir),
     cacheDir: join(options.stateDir, 'cache'),
     extras: DEMO_SERVERS,
   }
 }
 
 const sourcesProject = (context: CommandContext): string =>
-  prepareSourcesProject(context.projectDir(), context.codeDir, join(context.stateDir(), 'sources', 'project'))
+  prepareSourcesProject(context.projectDir(), context.codeDir, join(sourcesStateDir(context.stateDir()), 'project'))
 
 /** A stack that ends by itself ends the demonstration too, with its reason. */
 async function untilStopped(stack: Stack): Promise<never> {

@@ -4,10 +4,11 @@ import { callJson } from '../http-json.ts'
 import { readPulled, renderPulled } from '../pulled-view.ts'
 import { renderJobs } from '../render-jobs.ts'
 import { isBrokerReady } from '../stack/kafka-probe.ts'
-import { HOST, isPortOpen, type PortMap } from '../stack/ports.ts'
+import { HOST, isPortOpen } from '../stack/ports.ts'
 import { isUp } from '../stack/registry.ts'
 import { readRunningStack } from '../stack/running.ts'
-import { stateLayout } from '../stack/state.ts'
+import { runningLayout } from '../stack/running-layout.ts'
+import type { StackFile } from '../stack/stack.ts'
 import type { ProcessStatus } from '../stack/supervisor.ts'
 import { describeStanding, type Readyz } from '../standing.ts'
 import { renderColumns } from '../table.ts'
@@ -23,7 +24,7 @@ export const status: Command = {
 
 /** Exit code 0 only when the stack runs and every process answers as ready. */
 async function runStatus(context: CommandContext): Promise<number> {
-  const stack = readRunningStack(stateLayout(context.stateDir()))
+  const stack = readRunningStack(runningLayout(context))
   if (!stack) {
     if (context.json) context.print(JSON.stringify({ running: false, ready: false, processes: [] }))
     else context.print('mesh is not running; `mesh up` starts it')
@@ -32,8 +33,8 @@ async function runStatus(context: CommandContext): Promise<number> {
   const processes = await Promise.all(
     stack.processes.map(async (process) => ({
       ...process,
-      healthy: await isHealthy(process, stack.ports),
-      standing: await standingOf(process),
+      healthy: await isHealthy(process, stack),
+      standing: await standingOf(process, stack),
     })),
   )
   const gateway = { url: stack.addresses.services['ingest-gateway'] ?? '', apiKey: null }
@@ -72,18 +73,20 @@ async function jobsOf(url: string | undefined): Promise<readonly JobView[] | nul
   return answer?.jobs ?? null
 }
 
-async function isHealthy(process: ProcessStatus, ports: PortMap): Promise<boolean> {
+async function isHealthy(process: ProcessStatus, { ports, addresses }: StackFile): Promise<boolean> {
   if (process.state !== 'running') return false
   if (process.name === 'kafka') return isBrokerReady(HOST, process.port)
   if (process.name === 'kafka-connect') return isUp(`http://${HOST}:${process.port}/connectors`).catch(() => false)
-  if (process.name === 'postgres') return isPortOpen(process.port)
-  const path = process.name === 'registry' ? `${ports['registry-management']}/health/ready` : `${process.port}/readyz`
+  const isRegistry = process.name === 'registry'
+  // What a demonstration brings along (a database, an API) has no readiness of the mesh's.
+  if (!isRegistry && addresses.services[process.name] === undefined) return isPortOpen(process.port)
+  const path = isRegistry ? `${ports['registry-management']}/health/ready` : `${process.port}/readyz`
   return isUp(`http://${HOST}:${path}`).catch(() => false)
 }
 
 /** What a service says of tasks that cannot start and partitions that stand still; nothing when it does not answer. */
-async function standingOf({ name, state, port }: ProcessStatus): Promise<readonly string[]> {
-  if (state !== 'running' || name === 'kafka' || name === 'registry') return []
+async function standingOf({ name, state, port }: ProcessStatus, { addresses }: StackFile): Promise<readonly string[]> {
+  if (state !== 'running' || addresses.services[name] === undefined) return []
   try {
     const response = await fetch(`http://${HOST}:${port}/readyz`, { signal: AbortSignal.timeout(1000) })
     return describeStanding((await response.json()) as Readyz)

@@ -6,6 +6,8 @@ import { applyStreams, checkStreams } from '../streams/apply.ts'
 import { projectStreams } from '../streams/project.ts'
 import { isStale, noteStaleTypes, streamTypes, writeTypes } from '../types/stream-types.ts'
 
+const OF_THIS_FOLDER = { withItsStreams: true }
+
 export const streams: Command = {
   name: 'streams',
   summary: 'check says what a change to streams/ will do; apply does it; generate writes types; list shows what runs',
@@ -23,39 +25,49 @@ export const streams: Command = {
 
 async function check(context: CommandContext, only: readonly string[]): Promise<number> {
   await noteStaleTypes(context, only)
-  return withMesh(context, async (mesh) => {
-    const plans = await checkStreams({
-      projectRoot: context.projectDir(),
-      store: mesh.store,
-      replayerUrl: mesh.replayerUrl,
-      only,
-    })
-    context.print(context.json ? JSON.stringify(plans, null, 2) : plans.map(renderPlan).join('\n'))
-    return plans.some((plan) => plan.action === 'refused') ? 1 : 0
-  })
+  return withMesh(
+    context,
+    async (mesh) => {
+      const plans = await checkStreams({
+        projectRoot: context.projectDir(),
+        store: mesh.store,
+        replayerUrl: mesh.replayerUrl,
+        only,
+      })
+      context.print(context.json ? JSON.stringify(plans, null, 2) : plans.map(renderPlan).join('\n'))
+      return plans.some((plan) => plan.action === 'refused') ? 1 : 0
+    },
+    OF_THIS_FOLDER,
+  )
 }
 
 async function apply(context: CommandContext, only: readonly string[]): Promise<number> {
   await noteStaleTypes(context, only)
-  return withMesh(context, async (mesh) => {
-    const refused: { stream: string; code: string; message: string; hint: string }[] = []
-    const applied = await applyStreams(
-      { projectRoot: context.projectDir(), store: mesh.store, replayerUrl: mesh.replayerUrl, only },
-      {
-        onApplied(stream, answer) {
-          const what = answer.changed ? `bound bundle ${answer.bundle.slice(0, 12)} to v${answer.version}` : 'unchanged'
-          if (!context.json)
-            context.print(`${stream}: ${what}${answer.createdTopics.map((topic) => `\n  created ${topic}`).join('')}`)
+  return withMesh(
+    context,
+    async (mesh) => {
+      const refused: { stream: string; code: string; message: string; hint: string }[] = []
+      const applied = await applyStreams(
+        { projectRoot: context.projectDir(), store: mesh.store, replayerUrl: mesh.replayerUrl, only },
+        {
+          onApplied(stream, answer) {
+            const what = answer.changed
+              ? `bound bundle ${answer.bundle.slice(0, 12)} to v${answer.version}`
+              : 'unchanged'
+            if (!context.json)
+              context.print(`${stream}: ${what}${answer.createdTopics.map((topic) => `\n  created ${topic}`).join('')}`)
+          },
+          onRefused(stream, { code, message, hint }) {
+            refused.push({ stream, code, message, hint })
+            if (!context.json) context.print(renderRefusal(stream, { code, message, hint }))
+          },
         },
-        onRefused(stream, { code, message, hint }) {
-          refused.push({ stream, code, message, hint })
-          if (!context.json) context.print(renderRefusal(stream, { code, message, hint }))
-        },
-      },
-    )
-    if (context.json) context.print(JSON.stringify({ applied, refused }, null, 2))
-    return refused.length > 0 ? 1 : 0
-  })
+      )
+      if (context.json) context.print(JSON.stringify({ applied, refused }, null, 2))
+      return refused.length > 0 ? 1 : 0
+    },
+    OF_THIS_FOLDER,
+  )
 }
 
 /** Types need no running mesh. */

@@ -2,6 +2,9 @@ import { createClient } from '@redis/client'
 
 const PAGES = ['/', '/search?q=boots', '/boots/17', '/basket', '/checkout']
 
+/** Between the times of two clicks. */
+export const CLICK_PAUSE_MS = 250
+
 export type SentClick = { readonly id: string; readonly visitor: string }
 
 /** Appends clicks of some visitors to the Redis stream `clicks`, as a web shop would; resolves with the entries' ids. */
@@ -17,7 +20,7 @@ export async function sendClicks(
       visitor: `v-${i % 23}`,
       page: PAGES[i % PAGES.length]!,
       referrer: i % 5 === 0 ? 'https://search.example' : null,
-      at: new Date(startMs + i * 250).toISOString(),
+      at: new Date(startMs + i * CLICK_PAUSE_MS).toISOString(),
     }))
     const ids = await Promise.all(clicks.map((click) => client.xAdd('clicks', '*', { json: JSON.stringify(click) })))
     return clicks.map(({ visitor }, i) => ({ id: ids[i]!, visitor }))

@@ -1,11 +1,10 @@
 import { join } from 'node:path'
-import { queryWarehouse } from '@mesh/shared/warehouse/duckdb-reader'
 import type { MeshAccess } from '../mesh-access.ts'
 import { HOST, isPortOpen } from '../stack/ports.ts'
 import type { ExtraServer } from '../stack/stack.ts'
 import { pidFile } from '../stack/state.ts'
-import { waitFor } from '../wait-for.ts'
 import { countClicks } from './click-sender.ts'
+import { showLanded } from './landed-rows.ts'
 import { readEarthquakes } from './real-data.ts'
 import type { SourceShown } from './source-shown.ts'
 
@@ -38,7 +37,7 @@ export function earthquakeServer(): ExtraServer {
 }
 
 export type PulledOptions = {
-  readonly mesh: MeshAccess
+  readonly mesh: Pick<MeshAccess, 'warehouseFile'>
   readonly codeDir: string
   readonly redisPort: number
   readonly timeoutMs: number
@@ -46,28 +45,17 @@ export type PulledOptions = {
 
 /** Waits until what Redis and the server hold has landed: each click once, each earthquake as one row. */
 export async function showPulled({ mesh, codeDir, redisPort, timeoutMs }: PulledOptions): Promise<SourceShown[]> {
-  const clicks = await countClicks(redisPort)
-  const quakes = (await readEarthquakes(codeDir)).length
-  const shown = [
-    { what: 'clicks (Redis stream)', table: 'CLICKS', expected: clicks },
-    { what: 'earthquakes (REST and GraphQL)', table: 'EARTHQUAKES', expected: quakes },
-  ]
-  const found: SourceShown[] = []
-  for (const { what, table, expected } of shown) {
-    let rows = 0
-    await waitFor(async () => ((rows = await rowsOf(mesh, table)) >= expected ? true : null), {
-      what: `${expected} rows of ${what}`,
-      timeoutMs,
-      everyMs: 500,
-      progress: () => `${rows} rows`,
-    })
-    found.push({ what, expected, found: rows })
+  const clicks = {
+    stream: 'clicks',
+    from: `Redis ${HOST}:${redisPort}, stream clicks`,
+    expected: await countClicks(redisPort),
+    table: 'CLICKS',
   }
-  return found
-}
-
-/** 0 while there is no table yet. */
-async function rowsOf(mesh: MeshAccess, table: string): Promise<number> {
-  const result = await queryWarehouse(mesh.warehouseFile, `SELECT count(*) AS n FROM ${table}`).catch(() => null)
-  return Number(result?.rows[0]?.['n'] ?? 0)
+  const quakes = {
+    stream: 'earthquakes',
+    from: 'HTTP server, polled by REST and by GraphQL',
+    expected: (await readEarthquakes(codeDir)).length,
+    table: 'EARTHQUAKES',
+  }
+  return [await showLanded(mesh, clicks, timeoutMs), await showLanded(mesh, quakes, timeoutMs)]
 }

@@ -80,12 +80,22 @@ export function renderReport(result: DemoResult, addresses: StackAddresses): str
 
 function sourceLines({ sources }: DemoResult): string[] {
   if (sources.length === 0) return []
-  const rows = sources.map(({ what, expected, found }) => [
-    `  ${what}`,
+  const rows = sources.map(({ stream, from, expected, found }) => [
+    `  ${stream}`,
+    from,
     String(expected),
     `${found}${found === expected ? '' : '  MISSING'}`,
   ])
-  return [heading('Pulled from sources'), renderColumns([['  source', 'there', 'arrived'], ...rows]), '']
+  return [
+    heading('Pulled from sources: what is there, and what of it has landed in the warehouse'),
+    renderColumns([['  stream', 'from', 'there', 'landed'], ...rows]),
+    ...sources.flatMap(({ stream, row }) => ['', `  one row of ${stream}`, fields(row)]),
+    '',
+    '  REST and GraphQL both bring every earthquake, and each run reads the last minute again: the books count that as duplicates.',
+    '  While the mesh is up: npx mesh sources, npx mesh status, npx mesh audit airports; change a row of the table and see it with',
+    '  npx mesh tail airports (docs/sources.md).',
+    '',
+  ]
 }
 
 function goldLines(gold: DemoResult['gold']): string[] {

@@ -5,7 +5,7 @@ import type { MeshAccess } from '../mesh-access.ts'
 import type { StreamSummary } from '../verify/books.ts'
 import { closedBooks } from '../verify/closed-books.ts'
 import { overall } from '../verify/verify.ts'
-import { sendClicks } from './click-sender.ts'
+import { CLICK_PAUSE_MS, sendClicks } from './click-sender.ts'
 import { countLayers, type LayerCount, type Samples, sampleRows } from './evidence.ts'
 import { type GoldSample, readGold } from './gold-sample.ts'
 import { DEMO_CLICKS, showPulled } from './pulled-demo.ts'
@@ -13,7 +13,7 @@ import { readAirports, readFlights, readGithubDeliveries } from './real-data.ts'
 import { type RefinedSample, readRefinedRecord } from './refined-sample.ts'
 import { type Sent, sendAirports, sendFlights, sendGithub } from './senders.ts'
 import type { SourceShown } from './source-shown.ts'
-import { captureAirports } from './sources-demo.ts'
+import { captureAirports, showAirports } from './sources-demo.ts'
 import { waitForTable } from './wait-for-table.ts'
 
 export type DemoOptions = {
@@ -23,10 +23,8 @@ export type DemoOptions = {
   /** Marks this run's events, so that a warm start adds events and checks exactly those. */
   readonly runId: string
   readonly flights: number
-  /** Where airports come from: posted, or captured from a table that has been filled. */
-  readonly reference: 'posted' | 'captured'
-  /** The Redis and the server that clicks and earthquakes are pulled from; null = none of them. */
-  readonly redisPort: number | null
+  /** The PostgreSQL that airports are captured from, and the Redis that clicks are read from; null = nothing is pulled. */
+  readonly pulled: { readonly postgresPort: number; readonly redisPort: number } | null
   readonly onStep: (text: string) => void
 }
 
@@ -69,7 +67,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   ])
   const sent: Record<string, Sent> = { airports: reference.sent, github: sentGithub, flights: sentFlights }
 
-  const pulled = options.redisPort === null ? [] : await bringPulled(options, options.redisPort)
+  const arrived = options.pulled === null ? [] : await bringPulled(options, options.pulled, reference.rows)
 
   onStep('waiting until every layer has them')
   const books = await closedBooks(mesh, STEP_TIMEOUT_MS)
@@ -80,7 +78,6 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     if (receipts && receipts.length > 0)
       layers.push(...(await countLayers(layersOf(mesh), state, receipts, await refinedTopicId(mesh, state))))
   }
-  const arrived = [...reference.shown, ...pulled]
   const flightState = states.find((state) => state.stream === 'flights')
   const shown = sentFlights.receipts[0]
   onStep('waiting for gold')
@@ -106,29 +103,36 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   }
 }
 
-async function bringPulled({ mesh, codeDir, onStep }: DemoOptions, redisPort: number): Promise<SourceShown[]> {
+async function bringPulled(
+  { mesh, codeDir, onStep }: DemoOptions,
+  { postgresPort, redisPort }: NonNullable<DemoOptions['pulled']>,
+  airports: number,
+): Promise<SourceShown[]> {
   onStep(`appending ${DEMO_CLICKS} clicks to a Redis stream; earthquakes are polled by REST and GraphQL`)
-  await sendClicks(redisPort, { count: DEMO_CLICKS, startMs: Date.now() })
-  return showPulled({ mesh, codeDir, redisPort, timeoutMs: STEP_TIMEOUT_MS })
+  await sendClicks(redisPort, { count: DEMO_CLICKS, startMs: Date.now() - DEMO_CLICKS * CLICK_PAUSE_MS })
+  return [
+    await showAirports(mesh, { rows: airports, postgresPort }),
+    ...(await showPulled({ mesh, codeDir, redisPort, timeoutMs: STEP_TIMEOUT_MS })),
+  ]
 }
 
 type Reference = {
   readonly sent: Sent
   /** Who has read these has all airports. */
   readonly upTo: readonly Receipt[]
-  readonly shown: readonly SourceShown[]
+  readonly rows: number
 }
 
 async function bringAirports(options: DemoOptions, gateway: GatewayAddress): Promise<Reference> {
-  if (options.reference === 'captured') {
+  if (options.pulled !== null) {
     options.onStep('waiting until airports (reference for the join) are captured from PostgreSQL')
-    const { receipts, shown } = await captureAirports(options.mesh)
-    return { sent: { receipts: [], rejected: [] }, upTo: receipts, shown: [shown] }
+    const { receipts, rows } = await captureAirports(options.mesh)
+    return { sent: { receipts: [], rejected: [] }, upTo: receipts, rows }
   }
   const airports = await readAirports(options.codeDir)
   options.onStep(`posting ${airports.length} airports (reference for the join)`)
   const sent = await sendAirports(gateway, airports, { runId: options.runId })
-  return { sent, upTo: sent.receipts, shown: [] }
+  return { sent, upTo: sent.receipts, rows: airports.length }
 }
 
 function layersOf(mesh: MeshAccess): { lakeUrl: string; warehouseFile: string } {

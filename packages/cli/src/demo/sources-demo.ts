@@ -6,10 +6,11 @@ import type { Receipt } from '../gateway-client.ts'
 import { callJson } from '../http-json.ts'
 import type { MeshAccess } from '../mesh-access.ts'
 import { HOST } from '../stack/ports.ts'
-import { postgresServer } from '../stack/postgres.ts'
-import { redisServer } from '../stack/redis.ts'
+import { findPostgres, postgresServer } from '../stack/postgres.ts'
+import { findRedis, redisServer } from '../stack/redis.ts'
 import type { ExtraServer, Stack } from '../stack/stack.ts'
 import { waitFor } from '../wait-for.ts'
+import { showLanded } from './landed-rows.ts'
 import { earthquakeServer } from './pulled-demo.ts'
 import type { Airport } from './real-data.ts'
 import type { SourceShown } from './source-shown.ts'
@@ -18,6 +19,14 @@ import type { SourceShown } from './source-shown.ts'
 export const DEMO_SERVERS: readonly ExtraServer[] = [postgresServer(), redisServer(), earthquakeServer()]
 
 const TIMEOUT_MS = 180_000
+/** The airport whose row is written again at each start. */
+const CHANGED = 'SFO'
+
+/** Before anything is started: a server that is not installed is named with the way to install it. */
+export function requireDemoServers(path: string | undefined): void {
+  findPostgres(path)
+  findRedis(path)
+}
 
 /** The project of `--sources`: the streams of `from`, with those of `examples/sources` in their place. Made anew at each start. */
 export function prepareSourcesProject(from: string, codeDir: string, target: string): string {
@@ -43,7 +52,7 @@ export async function fillAirports(stack: Stack, airports: readonly Airport[]): 
        from json_populate_recordset(null::airports, $1) on conflict (iata) do nothing`,
       [JSON.stringify(airports)],
     )
-    await client.query(`update airports set city = trim(city) where iata = 'SFO'`)
+    await client.query('update airports set city = trim(city) where iata = $1', [CHANGED])
   } finally {
     await client.end()
   }
@@ -53,7 +62,9 @@ export async function fillAirports(stack: Stack, airports: readonly Airport[]): 
  * Waits until the table's rows are on the raw topic, as the auditor finds them. The receipts are the last record of each partition:
  * who has read them has all.
  */
-export async function captureAirports(mesh: MeshAccess): Promise<{ receipts: Receipt[]; shown: SourceShown }> {
+export async function captureAirports(
+  mesh: Pick<MeshAccess, 'gateway' | 'kafka'>,
+): Promise<{ receipts: Receipt[]; rows: number }> {
   let last = 'the source has not begun'
   const audit = await waitFor(
     async () => {
@@ -82,6 +93,15 @@ export async function captureAirports(mesh: MeshAccess): Promise<{ receipts: Rec
       partition,
       offset: lastStableOffset - 1,
     }))
-  const { table, topic: found } = audit.rows
-  return { receipts, shown: { what: 'airports (PostgreSQL, change capture)', expected: table, found } }
+  return { receipts, rows: audit.rows.table }
+}
+
+/** Waits until the captured rows have landed; the one that is shown was changed in the table at this start. */
+export function showAirports(
+  mesh: Pick<MeshAccess, 'warehouseFile'>,
+  { rows, postgresPort }: { readonly rows: number; readonly postgresPort: number },
+): Promise<SourceShown> {
+  const from = `PostgreSQL ${HOST}:${postgresPort}, table public.airports, change capture`
+  const expected = { stream: 'airports', from, expected: rows, table: 'AIRPORTS', shown: `iata = '${CHANGED}'` }
+  return showLanded(mesh, expected, TIMEOUT_MS)
 }

@@ -11,7 +11,7 @@ export function redisServer(): ExtraServer {
     name: 'redis',
     spec({ port, layout, env }) {
       const command = findRedis(env['PATH'])
-      const folder = join(layout.root, 'redis')
+      const folder = layout.redis
       mkdirSync(folder, { recursive: true })
       const args = ['--port', String(port), '--bind', HOST, '--dir', folder, '--save', '', '--appendonly', 'yes']
       return {

@@ -14,6 +14,7 @@ export interface StateLayout {
   readonly registry: string
   readonly connect: string
   readonly postgres: string
+  readonly redis: string
   readonly lake: string
   readonly warehouse: string
   /** One scratch folder per service. */
@@ -38,6 +39,7 @@ export function stateLayout(root: string, cache: string = join(root, 'cache')): 
     registry: join(root, 'registry'),
     connect: join(root, 'kafka-connect'),
     postgres: join(root, 'postgres'),
+    redis: join(root, 'redis'),
     lake: join(root, 'lake'),
     warehouse: join(root, 'warehouse'),
     services: join(root, 'services'),
@@ -58,6 +60,7 @@ export function removeStored(layout: StateLayout): void {
     layout.registry,
     layout.connect,
     layout.postgres,
+    layout.redis,
     layout.lake,
     layout.warehouse,
     layout.services,

@@ -39,6 +39,7 @@ export const ERRORS = {
     status: 404,
     hint: 'Check the name; `mesh sources` lists the sources of the applied streams.',
   },
+  MESH_SOURCE_BY_CONNECT: { status: 409, hint: 'Use what the message names.' },
   MESH_SOURCE_CONFLICT: { status: 409, hint: 'Apply all streams of the source again: `mesh streams apply`.' },
   MESH_SOURCE_UNREACHABLE: { status: 503, hint: 'Check host, port and ssl of the source, and that its server is up.' },
   MESH_SOURCE_AUTH: { status: 500, hint: 'Check user, password and database of the source.' },
@@ -435,7 +436,7 @@ export const ERRORS = {
   },
   MESH_SOURCE_TOPIC_RECREATED: {
     status: 502,
-    hint: 'Its offsets mean other records, so nothing is read. To read it from its start, write a null value for its keys to mesh.cursors.',
+    hint: 'Its offsets mean other records, so nothing is read. `mesh sources forget <source> --yes` reads the new one from its start.',
   },
   MESH_STACK_REDIS_MISSING: {
     status: 500,

@@ -4,6 +4,9 @@
  */
 type Named = { readonly name: string; readonly description: string; readonly owner: string }
 
+/** `file:/path` of a PEM with the certificates that the server's is checked against; absent = the public ones. */
+export type CaFile = string
+
 export type PostgresSource = Named & {
   readonly kind: 'postgres'
   readonly host: string
@@ -13,6 +16,7 @@ export type PostgresSource = Named & {
   /** Null = the server asks for none. */
   readonly password: string | null
   readonly ssl: 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
+  readonly ca?: CaFile
   /** managed: the mesh creates publication, signal table and slot. existing: a DBA did; they are only checked. */
   readonly publication: 'managed' | 'existing'
   /** Schema of the mesh's signal table. */
@@ -43,6 +47,7 @@ export type RedisSource = Named & {
   readonly user: string | null
   readonly password: string | null
   readonly tls: boolean
+  readonly ca?: CaFile
   readonly database: number
 }
 
@@ -74,6 +79,7 @@ export type KafkaSource = Named & {
   readonly kind: 'kafka'
   readonly brokers: string
   readonly tls: boolean
+  readonly ca?: CaFile
   readonly sasl: {
     readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
     readonly user: string

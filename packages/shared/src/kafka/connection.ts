@@ -8,7 +8,8 @@ export type KafkaConnection = {
   readonly producer?: ProducerClient
   /** A request without an answer has failed after so long. Default 20,000. */
   readonly requestTimeoutMs?: number
-  readonly tls?: boolean
+  /** With `ca`: the PEM that the brokers' certificates are checked against, in place of the public ones. */
+  readonly tls?: boolean | { readonly ca: string }
   readonly sasl?: KafkaSasl
 }
 

@@ -16,6 +16,8 @@ export function buildSource(raw: Json): Source {
   const text = (key: string, otherwise = ''): string => optional(key) ?? otherwise
   const duration = (key: string, otherwise: number): number =>
     (typeof raw[key] === 'string' ? parseDuration(raw[key]) : null) ?? otherwise
+  const ca = optional('ca')
+  const checked = ca === null ? {} : { ca }
   const named = { name: text('name'), description: text('description'), owner: text('owner') }
   switch (raw['kind'] as Source['kind']) {
     case 'postgres':
@@ -28,6 +30,7 @@ export function buildSource(raw: Json): Source {
         user: text('user'),
         password: optional('password'),
         ssl: text('ssl', 'prefer') as 'prefer',
+        ...checked,
         publication: text('publication', 'managed') as 'managed',
         signalSchema: text('signalSchema', 'mesh'),
         snapshot: text('snapshot', 'initial') as 'initial',
@@ -50,6 +53,7 @@ export function buildSource(raw: Json): Source {
         user: optional('user'),
         password: optional('password'),
         tls: raw['tls'] === true,
+        ...checked,
         database: Number(raw['database'] ?? 0),
       }
     case 'http': {
@@ -73,6 +77,7 @@ export function buildSource(raw: Json): Source {
         kind: 'kafka',
         brokers: text('brokers'),
         tls: raw['tls'] === true,
+        ...checked,
         sasl: sasl ?? null,
         registry: registry
           ? { url: registry.url, user: registry.user ?? null, password: registry.password ?? null }

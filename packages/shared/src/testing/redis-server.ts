@@ -8,6 +8,8 @@ import { freePort } from './free-port.ts'
 
 export type RedisServer = {
   readonly port: number
+  /** Null without `tls`. */
+  readonly tlsPort: number | null
   /** SIGKILL. Its data are what it has written: with `appendonly` all that was answered. */
   kill(): Promise<void>
   /** Starts it again on the same port and folder. */
@@ -17,15 +19,30 @@ export type RedisServer = {
 
 const READY_MS = 10_000
 
+export type RedisServerOptions = {
+  readonly appendonly?: boolean
+  /** Of the user `default`. */
+  readonly password?: string
+  /** PEM files: a second port is encrypted with them. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string }
+}
+
 /** A real Redis on a free port. @throws when redis-server is not installed. */
-export async function startRedisServer(options: { readonly appendonly?: boolean } = {}): Promise<RedisServer> {
+export async function startRedisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
   const port = await freePort()
+  const tlsPort = options.tls === undefined ? null : await freePort()
   const dir = await mkdtemp(join(tmpdir(), 'mesh-redis-'))
   let child: ChildProcess | null = null
 
   async function start(): Promise<void> {
     const durable = options.appendonly ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no']
     const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', ...durable]
+    if (options.password !== undefined) args.push('--requirepass', options.password)
+    if (options.tls && tlsPort !== null) {
+      const { cert, key, ca } = options.tls
+      args.push('--tls-port', String(tlsPort), '--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', ca)
+      args.push('--tls-auth-clients', 'no')
+    }
     child = spawn('redis-server', args, { stdio: 'ignore' })
     const failed = new Promise<never>((_resolve, reject) => {
       child!.once('error', () => reject(new Error('redis-server is not here: install it (apt install redis-server)')))
@@ -47,6 +64,7 @@ export async function startRedisServer(options: { readonly appendonly?: boolean 
   await start()
   return {
     port,
+    tlsPort,
     start,
     kill: () => end('SIGKILL'),
     async stop() {
@@ -70,7 +88,7 @@ function accepts(port: number): Promise<boolean> {
     socket.once('data', (data) => {
       socket.destroy()
       // LOADING is no readiness.
-      resolve(data.toString().startsWith('+PONG'))
+      resolve(/^(\+PONG|-NOAUTH)/.test(data.toString()))
     })
     socket.once('connect', () => socket.write('PING\r\n'))
     socket.once('error', () => resolve(false))

@@ -12,7 +12,7 @@ export async function connectForeign(source: KafkaSource, readSecret: ReadSecret
   return connectKafka({
     brokers,
     clientId: 'mesh-ingest-gateway-source',
-    tls: source.tls,
+    tls: source.tls && source.ca !== undefined ? { ca: await text(source.ca) } : source.tls,
     ...(sasl === null
       ? {}
       : { sasl: { mechanism: sasl.mechanism, username: await text(sasl.user), password: await text(sasl.password) } }),

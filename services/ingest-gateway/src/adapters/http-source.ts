@@ -15,7 +15,7 @@ export type HttpSourceOptions = {
   readonly now: () => number
 }
 
-/** A source's server, spoken to with its credential and within its limits. */
+/** A source's server, spoken to with its credential and within its limits. All polls of a source share one: the limits are the server's. */
 export type HttpEndpoint = {
   /** @throws MeshError as GuardedHttp.request; MESH_SECRET_MISSING, MESH_POLL_AUTH where no token is given. */
   ask(request: PageRequest, signal: AbortSignal): Promise<PageAnswer>
@@ -143,10 +143,18 @@ function createGate(
 
   return async function enter(signal) {
     while (busy >= concurrency) {
-      await new Promise<void>((resolve) => {
-        queue.push(resolve)
-        signal.addEventListener('abort', () => resolve(), { once: true })
-      })
+      const turn = Promise.withResolvers<void>()
+      const giveUp = (): void => turn.reject(signal.reason as Error)
+      queue.push(turn.resolve)
+      signal.addEventListener('abort', giveUp, { once: true })
+      try {
+        await turn.promise
+      } finally {
+        signal.removeEventListener('abort', giveUp)
+        // Who has given up must not be the one that is called next.
+        const place = queue.indexOf(turn.resolve)
+        if (place >= 0) queue.splice(place, 1)
+      }
       signal.throwIfAborted()
     }
     busy++

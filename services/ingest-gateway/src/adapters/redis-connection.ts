@@ -31,7 +31,7 @@ export async function connectRedis(source: RedisSource, readSecret: ReadSecret):
       port,
       connectTimeout: CONNECT_TIMEOUT_MS,
       reconnectStrategy: false,
-      ...(source.tls ? { tls: true } : {}),
+      ...(source.tls ? { tls: true, ...(source.ca === undefined ? {} : { ca: await text(source.ca) }) } : {}),
     },
     database: source.database,
     disableOfflineQueue: true,

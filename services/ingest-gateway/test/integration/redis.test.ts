@@ -1,8 +1,12 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { bytesText, headerText } from '@mesh/shared/core/record'
 import type { RedisSource } from '@mesh/shared/core/source'
 import { buildIngest, type RawIngest } from '@mesh/shared/schema/contract-ingest'
 import { createMemoryKafka, type MemoryKafka } from '@mesh/shared/testing/memory-kafka'
-import { type RedisServer, startRedisServer } from '@mesh/shared/testing/redis-server'
+import { type RedisServer, type RedisServerOptions, startRedisServer } from '@mesh/shared/testing/redis-server'
+import { makeTlsFiles } from '@mesh/shared/testing/tls-files'
 import { until } from '@mesh/shared/testing/until'
 import { afterEach, describe, expect, test } from 'vitest'
 import { connectRedis, type RedisConnection } from '../../src/adapters/redis-connection.ts'
@@ -31,8 +35,15 @@ type World = {
   ids(): (string | null)[]
 }
 
-async function world(ingest: RawIngest, key: readonly string[] = [], appendonly = false): Promise<World> {
-  const redis = await startRedisServer({ appendonly })
+async function world(
+  ingest: RawIngest,
+  key: readonly string[] = [],
+  options: RedisServerOptions & {
+    readonly source?: Partial<RedisSource>
+    readonly secrets?: Record<string, string>
+  } = {},
+): Promise<World> {
+  const redis = await startRedisServer(options)
   open.push(redis)
   const source: RedisSource = {
     name: 'cache',
@@ -40,12 +51,14 @@ async function world(ingest: RawIngest, key: readonly string[] = [], appendonly 
     owner: '',
     kind: 'redis',
     host: '127.0.0.1',
-    port: String(redis.port),
+    port: String(redis.tlsPort ?? redis.port),
     user: null,
     password: null,
     tls: false,
     database: 0,
+    ...options.source,
   }
+  const secrets = options.secrets ?? {}
   const kafka = createMemoryKafka()
   const stream = polledStream(buildIngest({ ...ingest, source: 'cache' }), source, { key })
   await createTopics(kafka, stream)
@@ -55,12 +68,12 @@ async function world(ingest: RawIngest, key: readonly string[] = [], appendonly 
     kafka,
     stream,
     async start(own = kafka) {
-      const gateway = await startPolling(own, stream, { ports: [] })
+      const gateway = await startPolling(own, stream, { ports: [], secrets })
       open.push(gateway)
       return gateway
     },
     async client() {
-      const connection = await connectRedis(source, async () => null)
+      const connection = await connectRedis(source, async (reference) => secrets[reference] ?? null)
       open.push({ stop: async () => connection.close() })
       return connection
     },
@@ -138,7 +151,7 @@ describe('a Redis stream', () => {
   }, 120_000)
 
   test('a killed Redis comes back and is read on', async () => {
-    const w = await world(CLICKS, [], true)
+    const w = await world(CLICKS, [], { appendonly: true })
     const gateway = await w.start()
     let client = await w.client()
     for (const id of upTo(10)) await add(client, id)
@@ -182,6 +195,57 @@ describe('a Redis stream', () => {
     await add(client, 10)
     await until(() => numbers(w).length === 7, 'one more')
     expect(second.lost).toEqual([4])
+  })
+
+  test('a group that another mesh has left behind is read from the start again, each entry once', async () => {
+    const w = await world(CLICKS)
+    const client = await w.client()
+    for (const id of upTo(6)) await add(client, id)
+    await client.command('XGROUP', 'CREATE', 'clicks', 'mesh.things', '$')
+    await w.start()
+    await until(() => numbers(w).length === 6, 'all clicks')
+    await add(client, 6)
+    await until(() => numbers(w).length === 7, 'one more')
+    expect(numbers(w).toSorted((a, b) => a - b)).toEqual(upTo(7))
+  })
+
+  test('that is forgotten is read from its start again, under the ids that it had', async () => {
+    const w = await world(CLICKS)
+    const client = await w.client()
+    for (const id of upTo(5)) await add(client, id)
+    const gateway = await w.start()
+    await until(() => numbers(w).length === 5, 'all clicks')
+    expect(await gateway.forget()).toEqual(['things/cache/redis-stream:clicks'])
+    await until(() => numbers(w).length === 10, 'all clicks again')
+    expect(new Set(w.ids()).size).toBe(5)
+    await add(client, 5)
+    await until(() => numbers(w).length === 11, 'what is new, once')
+  })
+
+  test('a password and an encrypted connection are used as the source says, and a wrong one is told', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'mesh-redis-tls-'))
+    open.push({ stop: () => rm(folder, { recursive: true, force: true }) })
+    const tls = makeTlsFiles(join(folder, 'good'))
+    const other = makeTlsFiles(join(folder, 'other'))
+    const secrets = { 'env:REDIS': 'pass word', 'env:WRONG': 'x' }
+    const files = {
+      [`file:${tls.ca}`]: await readFile(tls.ca, 'utf8'),
+      [`file:${other.ca}`]: await readFile(other.ca, 'utf8'),
+    }
+    const w = await world(CLICKS, [], {
+      tls,
+      password: 'pass word',
+      source: { tls: true, ca: `file:${tls.ca}`, password: 'env:REDIS' },
+      secrets: { ...secrets, ...files },
+    })
+    await add(await w.client(), 1)
+    await w.start()
+    await until(() => numbers(w).length === 1, 'the click')
+    const connect = (changes: Partial<RedisSource>): Promise<unknown> =>
+      connectRedis({ ...w.source, ...changes }, async (reference) => ({ ...secrets, ...files })[reference] ?? null)
+    await expect(connect({ password: 'env:WRONG' })).rejects.toMatchObject({ code: 'MESH_REDIS_REFUSED' })
+    await expect(connect({ ca: `file:${other.ca}` })).rejects.toMatchObject({ code: 'MESH_REDIS_UNAVAILABLE' })
+    await expect(connect({ tls: false })).rejects.toMatchObject({ code: 'MESH_REDIS_UNAVAILABLE' })
   })
 
   test('an entry that cannot become a record is named and stops the stream until it is gone', async () => {

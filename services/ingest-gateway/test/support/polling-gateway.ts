@@ -10,6 +10,7 @@ import { buildIngest, type RawIngest } from '@mesh/shared/schema/contract-ingest
 import type { MemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import type { IngestStream } from '../../src/core/ports.ts'
 import type { SourceStatus } from '../../src/core/source-status.ts'
+import { forgetPositions } from '../../src/forget-positions.ts'
 import { createSourceReaders } from '../../src/source-readers.ts'
 import { createSources } from '../../src/sources.ts'
 import { contractOf, directoryOf, streamOf } from './gateway.ts'
@@ -56,6 +57,8 @@ export type PollingGateway = {
   /** Entries that were told lost, each time. */
   readonly lost: number[]
   status(): SourceStatus
+  /** As an operator asks this gateway; resolves with the keys of the positions. */
+  forget(): Promise<readonly string[]>
   stop(): Promise<void>
 }
 
@@ -67,13 +70,14 @@ export async function startPolling(
     secrets?: Readonly<Record<string, string>>
     ports: readonly number[]
     now?: () => number
-    foreign?: () => KafkaPort
+    foreign?: () => KafkaPort | Promise<KafkaPort>
   },
 ): Promise<PollingGateway> {
   const failures: MeshError[] = []
   const lost: number[] = []
   const http = createGuardedHttp({ allowedCidrs: ['127.0.0.0/8'], ports: options.ports })
   const now = options.now ?? Date.now
+  const source = Object.keys(stream.sources)[0]!
   const sources = createSources({
     directory: directoryOf([stream]),
     createReader: createSourceReaders({
@@ -98,6 +102,7 @@ export async function startPolling(
     failures,
     lost,
     status: () => Object.values(sources.status())[0]!,
+    forget: () => sources.aside(source, () => forgetPositions(kafka, source, now)),
     async stop() {
       await sources.stop()
       await http.close()

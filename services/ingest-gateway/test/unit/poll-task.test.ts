@@ -129,6 +129,29 @@ test('a server that fails is told with its code, asked again with pauses, and no
   expect(gateway.failures.map(({ code }) => code)).toEqual(['MESH_POLL_SERVER'])
 }, 30_000)
 
+test('a server that asks for time is given it, and then asked for the same page', async () => {
+  const api = await server(12)
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf(TIME), { ...HTTP_SOURCE, url: api.url })
+  await createTopics(kafka, stream)
+  const times: number[] = []
+  api.intercept = (request, response) => {
+    if (!request.url!.includes('page=5')) return false
+    times.push(performance.now())
+    if (times.length > 1) return false
+    response.writeHead(429, { 'retry-after': '1' }).end('{"error":"slow down"}')
+    return true
+  }
+  const gateway = started(await startPolling(kafka, stream, { ports: [api.port] }))
+  await until(() => gateway.status().error?.code === 'MESH_POLL_RATE_LIMITED', 'the refusal')
+  const asked = api.asked.length
+  await until(() => times.length > 1, 'the page again')
+  expect(times[1]! - times[0]!).toBeGreaterThan(950)
+  expect(api.asked[asked]).toContain('page=5')
+  await until(() => gateway.status().lastOk !== null, 'a run to end')
+  expect(new Set(eventIds(rawRecords(kafka, stream)))).toEqual(new Set(idsUpTo(12)))
+}, 30_000)
+
 test('one event that cannot become a record stops the page, is named, and comes with the others once it is right', async () => {
   const api = await server(4)
   const kafka = createMemoryKafka()
@@ -160,12 +183,59 @@ test('a sweep turns what is gone into a delete of its key, once', async () => {
   const asked = api.asked.length
   await until(() => api.asked.length > asked + 6, 'two more runs')
   expect(tombstones().sort()).toEqual(['3', '7'])
+  api.things = thingsUpTo(12)
+  const idsOf = (key: string): string[] =>
+    rawRecords(kafka, stream).flatMap((record) =>
+      bytesText(record.key!) === key ? [headerText(record.headers, 'ce_id')!] : [],
+    )
+  await until(() => /^3~\d+$/.test(idsOf('3').at(-1)!), 'what is back to be another event')
+  expect(idsOf('5').every((id) => id === '5')).toBe(true)
+  api.things = api.things.filter(({ id }) => id !== 3 && id !== 7)
+  await until(() => tombstones().length === 4, 'the second deletes')
   const restarted = kafka.client('again')
   await gateway.stop()
   open.pop()
   const again = started(await startPolling(restarted, stream, { ports: [api.port] }))
   await until(() => again.status().lastOk !== null, 'a run')
-  expect(tombstones().sort()).toEqual(['3', '7'])
+  expect(tombstones().sort()).toEqual(['3', '3', '7', '7'])
+}, 30_000)
+
+test('what moves between the requests of a sweep is missing from one run, and is not deleted', async () => {
+  const api = await server(12)
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf({ deletes: 'sweep' }), { ...HTTP_SOURCE, url: api.url })
+  await createTopics(kafka, stream)
+  let runs = 0
+  // Every second run is read while thing 7 has just moved to a page that was read before.
+  api.intercept = (request) => {
+    if (!request.url!.includes('page=')) api.things = thingsUpTo(12).filter(({ id }) => id !== 7 || runs++ % 2 === 0)
+    return false
+  }
+  started(await startPolling(kafka, stream, { ports: [api.port] }))
+  await until(() => runs >= 8, 'four runs that miss it')
+  expect(rawRecords(kafka, stream).filter(({ value }) => value === null)).toEqual([])
+}, 30_000)
+
+test('a list that a server calls unchanged is no list without rows: a sweep asks for it whole', async () => {
+  const api = await server(4)
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf({ query: {}, pages: undefined as never, deletes: 'sweep' }), {
+    ...HTTP_SOURCE,
+    url: api.url,
+  })
+  await createTopics(kafka, stream)
+  const conditions: unknown[] = []
+  api.intercept = (request, response) => {
+    conditions.push(request.headers['if-none-match'])
+    response.setHeader('etag', '"1"')
+    if (request.headers['if-none-match'] === undefined) return false
+    response.writeHead(304).end()
+    return true
+  }
+  started(await startPolling(kafka, stream, { ports: [api.port] }))
+  await until(() => conditions.length >= 5, 'five runs')
+  expect(conditions.every((condition) => condition === undefined)).toBe(true)
+  expect(rawRecords(kafka, stream).filter(({ value }) => value === null)).toEqual([])
 }, 30_000)
 
 test('a sweep that would remember more keys than it may says so and takes nothing', async () => {

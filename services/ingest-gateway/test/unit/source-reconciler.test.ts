@@ -134,6 +134,16 @@ describe('the reconciler of sources', () => {
     expect(done).toEqual([])
   })
 
+  it('tries a source that was mended in its file at once', async () => {
+    const { round, setPrepared } = world()
+    setPrepared(new MeshError('MESH_SOURCE_AUTH', 'password authentication failed'))
+    expect((await round())[0]?.state).toBe('failed')
+    setPrepared({ tables: ['public.a', 'public.b'], reports: [], problems: [], slot: null })
+    expect((await round())[0]?.state).toBe('failed')
+    const mended = { ...DESIRED, source: { ...DESIRED.source, description: 'with another user' } } as DesiredSource
+    expect((await round([mended]))[0]?.state).toBe('starting')
+  })
+
   it('stops a connector whose slot is gone, and does not start it again', async () => {
     const { done, round, setPrepared, setOffset } = world()
     await round()

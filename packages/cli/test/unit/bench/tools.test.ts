@@ -12,6 +12,7 @@ test('options have defaults and bounds', () => {
     clients: false,
     freshness: null,
     latency: null,
+    sources: false,
   })
   expect(parseOptions(['--records', '5000', '--repeats', '1', '--json', 'out.json', '--profile', '--clients'])).toEqual(
     {
@@ -22,10 +23,13 @@ test('options have defaults and bounds', () => {
       clients: true,
       freshness: null,
       latency: null,
+      sources: false,
     },
   )
   expect(() => parseOptions(['--records', '10'])).toThrow('--records: 10 is not a whole number from 1000 to')
   expect(parseOptions(['--freshness', '50']).freshness).toBe(50)
+  expect(parseOptions(['--sources'])).toMatchObject({ sources: true, records: 30_000 })
+  expect(parseOptions(['--sources', '--records', '5000']).records).toBe(5000)
   expect(() => parseOptions(['--repeats', '1.5'])).toThrow('--repeats')
   expect(() => parseOptions(['--rekords', '5000'])).toThrow('rekords')
 })

@@ -69,12 +69,13 @@ test('the children that were written down are found again', () => {
 test('a fresh start removes what was stored and keeps the downloads', () => {
   const layout = stateLayout(folder)
   createFolders(layout)
-  for (const stored of [layout.kafka, layout.registry, layout.cache]) {
+  for (const stored of [layout.kafka, layout.registry, layout.redis, layout.cache]) {
     mkdirSync(stored, { recursive: true })
     writeFileSync(join(stored, 'file'), 'content')
   }
   removeStored(layout)
   expect(existsSync(layout.kafka)).toBe(false)
   expect(existsSync(layout.registry)).toBe(false)
+  expect(existsSync(layout.redis)).toBe(false)
   expect(readFileSync(join(layout.cache, 'file'), 'utf8')).toBe('content')
 })

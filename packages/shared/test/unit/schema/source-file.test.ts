@@ -63,6 +63,23 @@ describe('a stream that is pulled from a source', () => {
     })
   })
 
+  it.each([
+    ['postgres', `${SHOP}ssl: verify-full\nca: file:/etc/ssl/db.pem\n`, 'cdc, source: shop, table: public.orders'],
+    [
+      'redis',
+      'name: shop\nkind: redis\nhost: r\ntls: true\nca: file:/etc/ssl/db.pem\n',
+      'redis-stream, source: shop, stream: s',
+    ],
+    [
+      'kafka',
+      'name: shop\nkind: kafka\nbrokers: b:1\ntls: true\nca: file:/etc/ssl/db.pem\n',
+      'kafka, source: shop, topic: t, format: json',
+    ],
+  ])('may name the authority of its server: %s', async (_kind, shop, ingest) => {
+    const { sources } = await load(`ingest: [{ kind: ${ingest} }]`, { shop })
+    expect(sources['shop']).toMatchObject({ ca: 'file:/etc/ssl/db.pem' })
+  })
+
   it('is frozen with its source: a changed source is another bundle with the same code', async () => {
     const store = createMemoryObjectStore()
     const one = await freezeBundle(await load(CDC, { shop: SHOP }))

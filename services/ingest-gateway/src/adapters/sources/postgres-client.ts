@@ -34,6 +34,7 @@ async function connect(source: PostgresSource, statementTimeoutMs: number): Prom
     [source.host, source.port, source.database, source.user].map((text) => readReference(text)),
   )
   const password = source.password === null ? undefined : await readReference(source.password)
+  const trusted = source.ca === undefined ? {} : { ca: await readReference(source.ca) }
   const open = async (ssl: pg.ClientConfig['ssl']): Promise<PostgresClient> => {
     const client = new pg.Client({
       host,
@@ -67,9 +68,9 @@ async function connect(source: PostgresSource, statementTimeoutMs: number): Prom
     case 'require':
       return open({ rejectUnauthorized: false })
     case 'verify-ca':
-      return open({ rejectUnauthorized: true, checkServerIdentity: () => undefined })
+      return open({ ...trusted, rejectUnauthorized: true, checkServerIdentity: () => undefined })
     case 'verify-full':
-      return open({ rejectUnauthorized: true })
+      return open({ ...trusted, rejectUnauthorized: true })
   }
 }
 

@@ -3,7 +3,8 @@ import type { PostgresSource } from '@mesh/shared/core/source'
 import { databaseName } from '../../core/sources/connector-config.ts'
 import type { PreparedDatabase, WantedTable } from '../../core/sources/ports.ts'
 import type { TableReport } from '../../core/sources/source-types.ts'
-import { type PostgresClient, quoteName, quoteTable } from './postgres-client.ts'
+import { type PostgresClient, quoteTable } from './postgres-client.ts'
+import { checkCapture, makeCapture, published } from './postgres-publication.ts'
 
 /** Checks what change capture needs, and creates signal table and publication where the mesh is to manage them. */
 export async function preparePostgres(
@@ -29,11 +30,11 @@ export async function preparePostgres(
     })
   }
   if (tables.length > 0) {
-    if (source.publication === 'managed') await ensureSignalTable(client, source)
-    const missing = await preparePublication(client, source, tables)
-    if (missing) problems.push(missing)
+    if (source.publication === 'managed') await makeCapture(client, source, tables)
+    else problems.push(...(await checkCapture(client, source, tables)))
   }
-  return { tables, reports, problems, slot: await readSlot(client, source) }
+  const captured = source.publication === 'managed' ? tables : await published(client, source, tables)
+  return { tables: captured, reports, problems, slot: await readSlot(client, source) }
 }
 
 async function checkServer(client: PostgresClient, source: PostgresSource): Promise<void> {
@@ -112,49 +113,6 @@ function noteOf(fact: TableFact | undefined): string | null {
   return fact.toast
     ? 'before holds the key only; long values that did not change come as a placeholder (REPLICA IDENTITY FULL has both)'
     : 'before holds the key only (REPLICA IDENTITY FULL has the row)'
-}
-
-async function ensureSignalTable(client: PostgresClient, source: PostgresSource): Promise<void> {
-  const schema = quoteName(source.signalSchema)
-  const { rows } = await client.query<{ found: boolean }>('select to_regclass($1) is not null as found', [
-    `${schema}.signal`,
-  ])
-  if (rows[0]!.found) return
-  await client.query(`create schema if not exists ${schema}`)
-  await client.query(
-    // Debezium reads its three columns by position: there must be no more.
-    `create table if not exists ${schema}.signal (id text primary key, type text not null, data text)`,
-  )
-}
-
-/** Creates or extends the publication; where a DBA owns it, says what it lacks. */
-async function preparePublication(
-  client: PostgresClient,
-  source: PostgresSource,
-  tables: readonly string[],
-): Promise<MeshError | null> {
-  const name = databaseName(source.name)
-  const { rows } = await client.query<{ everything: boolean; tables: string[] }>(
-    `select p.puballtables as everything,
-       coalesce((select array_agg(t.schemaname || '.' || t.tablename) from pg_publication_tables t
-                 where t.pubname = p.pubname), '{}')::text[] as tables
-     from pg_publication p where p.pubname = $1`,
-    [name],
-  )
-  const found = rows[0]
-  const needed = [...tables, `${source.signalSchema}.signal`]
-  const missing = needed.filter((table) => !found?.everything && !found?.tables.includes(table))
-  if (found && missing.length === 0) return null
-  const list = missing.map(quoteTable).join(', ')
-  const statement = found
-    ? `ALTER PUBLICATION ${name} ADD TABLE ${list}`
-    : `CREATE PUBLICATION ${name} FOR TABLE ${list} WITH (publish_via_partition_root = true)`
-  if (source.publication === 'managed') {
-    await client.query(statement)
-    return null
-  }
-  const text = `source ${source.name}: the publication lacks ${missing.join(', ')}: ${statement}`
-  return new MeshError('MESH_SOURCE_PUBLICATION', text, { place: `sources/${source.name}.yaml` })
 }
 
 async function readSlot(client: PostgresClient, source: PostgresSource): Promise<PreparedDatabase['slot']> {

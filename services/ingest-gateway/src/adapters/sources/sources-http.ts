@@ -59,6 +59,10 @@ export function sourceRoutes({
       await operations.resnapshot(confirmed(request))
       return { source: request.params.source, intent: 'running' }
     })
+    app.post<SourceRoute>('/v1/sources/:source/forget', async (request) => {
+      admit(request)
+      return operations.forget(confirmed(request))
+    })
     app.post<AuditRoute>('/v1/streams/:stream/audit', async (request) => {
       admit(request)
       return audit(request.params.stream, request.body?.repair === true)

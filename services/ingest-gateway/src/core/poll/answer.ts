@@ -36,9 +36,10 @@ export type PageOutcome =
 
 /** Reads a page's answer. Never throws for what a server says. */
 export function readAnswer(spec: PollSpec, state: PollState, exchange: PageExchange): PageOutcome {
-  const { answer, run } = exchange
+  const { answer, run, request } = exchange
   try {
-    if (answer.status === 304) return { kind: 'page', events: [], next: finishWindow(spec, state, run, null) }
+    if (answer.status === 304 && isConditional(request))
+      return { kind: 'page', events: [], next: finishWindow(spec, state, run, null) }
     if (answer.status < 200 || answer.status > 299) return refusal(spec, state, exchange)
     return readPage(spec, state, exchange)
   } catch (error) {
@@ -46,6 +47,9 @@ export function readAnswer(spec: PollSpec, state: PollState, exchange: PageExcha
     return { kind: 'failed', error, askedMs: null, retry: state }
   }
 }
+
+const isConditional = ({ headers }: PageRequest): boolean =>
+  headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined
 
 /** What a request without an answer means. */
 export function readFailure(spec: PollSpec, state: PollState, error: MeshError): PageOutcome {

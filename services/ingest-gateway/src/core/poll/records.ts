@@ -1,27 +1,30 @@
 import { isMeshError, MeshError } from '@mesh/shared/core/errors'
-import { textAt } from '@mesh/shared/core/event-identity'
-import { bytesText, type RecordToSend } from '@mesh/shared/core/record'
+import { eventKey, textAt } from '@mesh/shared/core/event-identity'
+import type { RecordToSend } from '@mesh/shared/core/record'
 import { type BuiltRecord, buildRecord, buildTombstone, type RecordContext } from '../build-record.ts'
 import { NO_ATTRIBUTES } from '../event-attributes.ts'
-import type { KeyTable } from '../key-table.ts'
 import type { IngestStream } from '../ports.ts'
 import type { PageEvent } from './answer.ts'
 import type { PollSpec } from './spec.ts'
+import type { Sweep } from './sweep.ts'
 
 export type PageBuild = {
   readonly stream: IngestStream
   readonly source: string
   readonly maxEventBytes: number
   readonly receivedAt: number
+  /** Of a poll that looks for deletes. */
+  readonly sweep: Sweep | null
 }
 
 /**
  * The raw records of a page, on the path of a posted event. Identity: the contract's `eventId`, else `<id>`, else with `updatedAt`
- * `<id>@<updatedAt>`. So what an overlap reads again has the id that it had, and a changed thing is a new event.
+ * `<id>@<updatedAt>`. So what an overlap reads again has the id that it had, and a changed thing is a new event;
+ * one that comes back after its delete is one too.
  * @throws MeshError MESH_SOURCE_EVENT: one event cannot become a record, and none of the page does.
  */
 export function buildPage(spec: PollSpec, events: readonly PageEvent[], build: PageBuild): BuiltRecord[] {
-  const context = contextOf(build, (index) => eventId(spec, events[index]!))
+  const context = contextOf(build, (index) => eventId(spec, events[index]!) + generation(build, events[index]!))
   return events.map(({ bytes }, index) => {
     try {
       if (bytes.byteLength > build.maxEventBytes) {
@@ -37,19 +40,14 @@ export function buildPage(spec: PollSpec, events: readonly PageEvent[], build: P
   })
 }
 
-/** Marks the keys of a page as seen in this run. */
-export function markSeen(table: KeyTable, records: readonly BuiltRecord[], run: number): void {
-  for (const { record } of records) table.set(bytesText(record.key!), String(run))
+/** Deletes of the keys that a finished run has found gone. An id is stable: the run's number is in it. */
+export function buildDeletes(keys: readonly string[], run: number, build: PageBuild): RecordToSend[] {
+  const context = contextOf(build, () => '')
+  return keys.map((key) => buildTombstone(key, `${key}@deleted-${run}`, context))
 }
 
-/** Deletes for the keys that the finished run did not see; they are forgotten. An id is stable: the run's number is in it. */
-export function vanished(table: KeyTable, run: number, build: PageBuild): RecordToSend[] {
-  const gone = [...table.entries()].filter(([, seen]) => seen !== String(run)).map(([key]) => key)
-  const context = contextOf(build, () => '')
-  return gone.map((key) => {
-    table.delete(key)
-    return buildTombstone(key, `${key}@deleted-${run}`, context)
-  })
+function generation({ sweep, stream }: PageBuild, { event, bytes }: PageEvent): string {
+  return sweep?.generation(eventKey(stream.contract, event, bytes) ?? '') ?? ''
 }
 
 function contextOf({ stream, source, receivedAt }: PageBuild, idFor: RecordContext['idFor']): RecordContext {

@@ -64,9 +64,12 @@ function bodyOf(spec: PollSpec, values: TemplateValues): unknown {
   return spec.body === null ? null : renderTree(spec.body, values)
 }
 
-/** Only a whole list in one page can be told unchanged: the other pages of a longer one would have to be asked all the same. */
+/**
+ * Only a whole list in one page can be told unchanged: the other pages of a longer one would have to be asked all the same. A sweep
+ * has to see what is there.
+ */
 function conditions({ validators }: PollState, spec: PollSpec, url: string): Record<string, string> {
-  if (validators === null || spec.pages !== null || validators.url !== url) return {}
+  if (validators === null || spec.pages !== null || spec.deletes === 'sweep' || validators.url !== url) return {}
   return {
     ...(validators.etag === null ? {} : { 'if-none-match': validators.etag }),
     ...(validators.lastModified === null ? {} : { 'if-modified-since': validators.lastModified }),

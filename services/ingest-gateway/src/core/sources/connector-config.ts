@@ -43,6 +43,7 @@ export function postgresConfig(source: PostgresSource, uses: readonly SourceUse[
     'database.user': connectText(source.user),
     ...(source.password === null ? {} : { 'database.password': connectText(source.password) }),
     'database.sslmode': source.ssl,
+    ...trust(source),
     'topic.prefix': prefix,
     'plugin.name': 'pgoutput',
     'slot.name': name,
@@ -77,6 +78,14 @@ export function postgresConfig(source: PostgresSource, uses: readonly SourceUse[
     'predicates.isSignal.pattern': literal(`${prefix}.${signalTable}`),
     ...flatten(transforms),
   }
+}
+
+/** Without a file of its own the driver would look for one in a home folder; the public certificates are Java's. */
+function trust({ ssl, ca }: PostgresSource): ConnectorConfig {
+  if (ssl !== 'verify-ca' && ssl !== 'verify-full') return {}
+  return ca === undefined
+    ? { 'database.sslfactory': 'org.postgresql.ssl.DefaultJavaSSLFactory' }
+    : { 'database.sslrootcert': ca.slice('file:'.length) }
 }
 
 /** Debezium's MongoDB connector: the document's `_id` as key, the change with the whole document after it. */

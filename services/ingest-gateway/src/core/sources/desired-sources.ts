@@ -67,6 +67,9 @@ function sharedTables(source: Source, uses: readonly SourceUse[]): MeshError[] {
   return problems
 }
 
+/** Each once: a stream may take several things from a source. */
+export const streamsOf = (uses: readonly SourceUse[]): string[] => [...new Set(uses.map(({ stream }) => stream))]
+
 export const tablesOf = (uses: readonly SourceUse[]): { table: string; stream: string; rawTopic: string }[] =>
   uses
     .filter((use): use is SourceUse & { ingest: IngestCdc } => use.ingest.kind === 'cdc')

@@ -34,6 +34,20 @@ const cdc = (stream: string, table: string): SourceUse => ({
 describe('the PostgreSQL connector of a source', () => {
   const config = postgresConfig(SHOP, [cdc('orders', 'public.orders'), cdc('lines', 'public.Order$Lines')])
 
+  it('checks the certificate against the file that is named, else against the public authorities, and only where it is to', () => {
+    const of = (changes: Partial<PostgresSource>): Readonly<Record<string, string>> =>
+      Object.fromEntries(
+        Object.entries(postgresConfig({ ...SHOP, ...changes }, [])).filter(([key]) =>
+          /sslrootcert|sslfactory/.test(key),
+        ),
+      )
+    expect(of({ ssl: 'verify-full', ca: 'file:/etc/ssl/db.pem' })).toEqual({
+      'database.sslrootcert': '/etc/ssl/db.pem',
+    })
+    expect(of({ ssl: 'verify-ca' })).toEqual({ 'database.sslfactory': 'org.postgresql.ssl.DefaultJavaSSLFactory' })
+    expect(of({ ssl: 'require', ca: 'file:/etc/ssl/db.pem' })).toEqual({})
+  })
+
   it('has a slot and a publication of its own, which the mesh makes', () => {
     expect([connectorName(SHOP.name), databaseName(SHOP.name)]).toEqual(['mesh-shop-eu', 'mesh_shop_eu'])
     expect(config).toMatchObject({

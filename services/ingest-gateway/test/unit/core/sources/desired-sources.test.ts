@@ -2,7 +2,7 @@ import type { Contract, Ingest } from '@mesh/shared/core/contract'
 import type { Source } from '@mesh/shared/core/source'
 import { describe, expect, it } from 'vitest'
 import type { IngestStream } from '../../../../src/core/ports.ts'
-import { desiredSources, tablesOf } from '../../../../src/core/sources/desired-sources.ts'
+import { desiredSources, streamsOf, tablesOf } from '../../../../src/core/sources/desired-sources.ts'
 
 const shop = (host: string): Source => ({
   name: 'shop',
@@ -47,6 +47,14 @@ describe('what the live bundles ask for', () => {
       { table: 'public.orders', stream: 'orders', rawTopic: 'raw.orders.v1' },
       { table: 'public.lines', stream: 'lines', rawTopic: 'raw.lines.v1' },
     ])
+  })
+
+  it('names a stream once that takes several things from a source', () => {
+    const [asked] = desiredSources([
+      stream('orders', [cdc('public.orders'), cdc('public.returns')], { shop: shop('a') }),
+      stream('lines', [cdc('public.lines')], { shop: shop('a') }),
+    ])
+    expect(streamsOf(asked!.uses)).toEqual(['orders', 'lines'])
   })
 
   it('is a problem where two streams were applied with different definitions', () => {
