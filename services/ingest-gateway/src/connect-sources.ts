@@ -10,6 +10,9 @@ import { type AuditSchedule, createAuditSchedule } from './audit-schedule.ts'
 import type { Config } from './config.ts'
 import { readApiKeys } from './core/api-keys.ts'
 import type { StreamDirectory } from './core/ports.ts'
+import type { SourceStatus } from './core/source-status.ts'
+import { withReaders } from './core/sources/pulled-view.ts'
+import { createDocumentSnapshots } from './document-snapshots.ts'
 import { createSourceAuditor } from './source-auditor.ts'
 import { createSourceOperations } from './source-operations.ts'
 import { createSourceReconciler } from './source-reconciler.ts'
@@ -22,12 +25,14 @@ export type ConnectSourcesOptions = {
   readonly link: KafkaLink
   readonly directory: StreamDirectory
   readonly telemetry: GatewayTelemetry
+  /** The readers of the gateway's own, by `<source>/<stream>`. */
+  readonly pulled: { readonly status: () => Readonly<Record<string, SourceStatus>> }
 }
 
 const MARK_TIMEOUT_MS = 60_000
 
 /** Composes what looks after the sources that Kafka Connect reads. */
-export function createConnectSources({ config, kafka, link, directory, telemetry }: ConnectSourcesOptions): {
+export function createConnectSources({ config, kafka, link, directory, telemetry, pulled }: ConnectSourcesOptions): {
   readonly connectors: SourceService
   readonly audits: AuditSchedule
   readonly routes: (app: FastifyInstance) => void
@@ -64,10 +69,15 @@ export function createConnectSources({ config, kafka, link, directory, telemetry
     service: connectors,
     connect,
     database,
+    documents: createDocumentSnapshots({ kafka, directory, now: Date.now }),
     freshId,
   })
   const routes = sourceRoutes({
-    view: connectors.view,
+    view() {
+      const view = connectors.view()
+      const statuses = pulled.status()
+      return { ...view, sources: view.sources.map((report) => withReaders(report, statuses)) }
+    },
     operations,
     audit: (stream, repair) => audits.audit(stream, repair),
     apiKeys: readApiKeys(config.apiKeys),

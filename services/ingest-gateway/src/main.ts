@@ -63,7 +63,7 @@ await runService({
       now: Date.now,
       freshId: () => uuidV7(Date.now(), randomBytes(10)),
     })
-    const { connectors, audits, routes } = createConnectSources({ config, kafka, link, directory, telemetry })
+    const { connectors, audits, routes } = createConnectSources({ config, kafka, link, directory, telemetry, pulled })
     const http = createHttpServer({
       host: config.httpHost,
       port: config.httpPort,
