@@ -16,7 +16,7 @@ import { createDocumentSnapshots } from './document-snapshots.ts'
 import { createSourceAuditor } from './source-auditor.ts'
 import { createSourceOperations } from './source-operations.ts'
 import { createSourceReconciler } from './source-reconciler.ts'
-import { createSourceService, type SourceService } from './source-service.ts'
+import { createSourceService, type SourceService, type SourceView } from './source-service.ts'
 import type { GatewayTelemetry } from './telemetry.ts'
 
 export type ConnectSourcesOptions = {
@@ -72,15 +72,17 @@ export function createConnectSources({ config, kafka, link, directory, telemetry
     documents: createDocumentSnapshots({ kafka, directory, now: Date.now }),
     freshId,
   })
+  /** With what this gateway knows of its own readers. */
+  function view(): SourceView {
+    const told = connectors.view()
+    const statuses = pulled.status()
+    return { ...told, sources: told.sources.map((report) => withReaders(report, statuses)) }
+  }
   const routes = sourceRoutes({
-    view() {
-      const view = connectors.view()
-      const statuses = pulled.status()
-      return { ...view, sources: view.sources.map((report) => withReaders(report, statuses)) }
-    },
+    view,
     operations,
     audit: (stream, repair) => audits.audit(stream, repair),
     apiKeys: readApiKeys(config.apiKeys),
   })
-  return { connectors, audits, routes }
+  return { connectors: { ...connectors, view }, audits, routes }
 }

@@ -38,10 +38,13 @@ function binaryText(id: Binary): string {
  * The types of `_id` in MongoDB's order of values ("Comparison/Sort Order" of its manual), with the names of `$type`. An `_id` is no array
  * and no regular expression.
  */
+const NUMBERS: readonly string[] = ['int', 'long', 'double', 'decimal']
+/** Texts and symbols compare with each other; no server needs to know the old type's name for that. */
+const TEXTS: readonly string[] = ['symbol', 'string']
 const ORDER: readonly (readonly string[])[] = [
   ['null'],
-  ['int', 'long', 'double', 'decimal'],
-  ['symbol', 'string'],
+  NUMBERS,
+  TEXTS,
   ['object'],
   ['binData'],
   ['objectId'],
@@ -62,8 +65,8 @@ export function filtersAfter(after: unknown): IdFilter[] {
   if (bsonType(after) === 'MinKey') return [{ _id: { $gt: after } }]
   const name = typeName(after)
   const place = ORDER.findIndex((names) => names.includes(name))
-  const later = ORDER.slice(place + 1).flat()
-  return [{ _id: { $gt: after } }, ...(later.length === 0 ? [] : [{ _id: { $type: later } }])]
+  const later = ORDER.slice(place + 1).map((types) => (types === TEXTS ? { $gte: '' } : { $type: types }))
+  return [{ $gt: after }, ...later].map((condition) => ({ _id: condition }))
 }
 
 function typeName(id: unknown): string {

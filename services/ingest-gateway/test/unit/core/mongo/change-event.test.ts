@@ -100,20 +100,28 @@ describe('the key of a document', () => {
 })
 
 describe('documents behind an id', () => {
-  test('are of its type, then of every later type: ids of mixed types are all found', () => {
-    const laterOf = (id: unknown): unknown =>
-      (filtersAfter(id)[1] as { _id: { $type: string[] } } | undefined)?._id.$type ?? []
-    expect(filtersAfter(new Int32(5))[0]).toEqual({ _id: { $gt: new Int32(5) } })
-    expect(laterOf(Decimal128.fromString('5'))).toEqual(laterOf(new Double(5)))
-    const behindNumbers = ['symbol', 'string', 'object', 'binData', 'objectId', 'bool', 'date', 'timestamp', 'maxKey']
-    expect(laterOf(new Int32(5))).toEqual(behindNumbers)
-    expect(laterOf('x')).not.toContain('int')
-    expect(laterOf(null)).toContain('int')
-    expect(laterOf(new ObjectId())).toEqual(['bool', 'date', 'timestamp', 'maxKey'])
-    expect(laterOf(new Date(5))).toEqual(['timestamp', 'maxKey'])
-    expect(filtersAfter(new MaxKey())).toHaveLength(1)
-    // `$gt` of the smallest key is everything already.
-    expect(filtersAfter(new MinKey())).toHaveLength(1)
+  const laterOf = (id: unknown): unknown[] => {
+    const [own, ...later] = filtersAfter(id)
+    expect(own).toEqual({ _id: { $gt: id } })
+    return later.map(({ _id: condition }) => (condition as { $type?: unknown }).$type ?? condition)
+  }
+  const NUMBERS = ['int', 'long', 'double', 'decimal']
+  const REST = [['object'], ['binData'], ['objectId'], ['bool'], ['date'], ['timestamp'], ['maxKey']]
+
+  test('are of its type, then of every later type in its order: ids of mixed types are all found', () => {
+    expect(laterOf(null)).toEqual([NUMBERS, { $gte: '' }, ...REST])
+    for (const number of [new Int32(5), new Double(5), Long.fromNumber(5), Decimal128.fromString('5')]) {
+      expect(laterOf(number)).toEqual([{ $gte: '' }, ...REST])
+    }
+    expect(laterOf('x')).toEqual(REST)
+    expect(laterOf({ a: 1 })).toEqual(REST.slice(1))
+    expect(laterOf(new ObjectId())).toEqual([['bool'], ['date'], ['timestamp'], ['maxKey']])
+    expect(laterOf(new Date(5))).toEqual([['timestamp'], ['maxKey']])
+    expect(laterOf(new MaxKey())).toEqual([])
+  })
+
+  test('behind the smallest key are all others: `$gt` knows it', () => {
+    expect(laterOf(new MinKey())).toEqual([])
   })
 })
 
