@@ -1,17 +1,17 @@
 import type { MongodbSource } from '@mesh/shared/core/source'
-import { calculateObjectSize, type Document, type Timestamp } from 'bson'
+import { calculateObjectSize, type Document } from 'bson'
 import { type ChangeStreamOptions, MongoClient } from 'mongodb'
-import { type ChangeEvent, type ClusterTime, clusterTime } from '../core/mongo/change-event.ts'
+import type { ChangeEvent, ClusterTime } from '../core/mongo/change-event.ts'
 import { filtersAfter } from '../core/mongo/document-id.ts'
 import { mongoFailure } from '../core/mongo/failure.ts'
-import type { StreamStart } from '../core/mongo/position.ts'
+import { type ServerTimes, type StreamStart, startTime } from '../core/mongo/position.ts'
 import { createFragmentJoiner } from '../core/mongo/split-events.ts'
 import type { ReadSecret } from '../core/ports.ts'
 import { createSourceText } from './source-text.ts'
 
 /** One collection of a MongoDB. Every call may throw MESH_SOURCE_*. */
 export type MongoCollection = {
-  /** The time of the oplog: changes from there on are not in what was read before. */
+  /** A time of the oplog that `documents` is not behind: a change before it is in what they show, a later one in `changes` from it. */
   time(): Promise<ClusterTime>
   /** All documents behind `after` in the order of `_id`; from the first one where there is none. */
   documents(after?: { readonly id: unknown }): AsyncIterable<Document>
@@ -72,16 +72,19 @@ export async function connectMongo(
   return {
     time: () =>
       told(async () => {
-        // Every server knows this one, and a member of a replica set answers with the time of its oplog.
-        const reply = await client.db('admin').command({ isMaster: 1 })
-        const { operationTime, localTime } = reply as { operationTime?: Timestamp; localTime: Date }
-        if (operationTime !== undefined) return clusterTime(operationTime)
-        return { seconds: Math.floor(localTime.getTime() / 1000), ordinal: 1 }
+        // Every server knows this command; `hello` is younger.
+        return startTime((await client.db('admin').command({ isMaster: 1 })) as ServerTimes)
       }),
     async *documents(after) {
       const filters = after === undefined ? [{}] : filtersAfter(after.id)
       for (const filter of filters) {
-        const cursor = collection.find(filter as Document, { ...LOSSLESS, batchSize: BATCH, sort: { _id: 1 } })
+        const cursor = collection.find(filter as Document, {
+          ...LOSSLESS,
+          // A member that lags would not show what was written before the time that the changes begin at.
+          readPreference: 'primary',
+          batchSize: BATCH,
+          sort: { _id: 1 },
+        })
         try {
           for (;;) {
             const document = await told(() => cursor.next())

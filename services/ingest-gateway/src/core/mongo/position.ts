@@ -1,5 +1,5 @@
 import { type Document, EJSON, Timestamp } from 'bson'
-import type { ClusterTime } from './change-event.ts'
+import { type ClusterTime, clusterTime } from './change-event.ts'
 
 /** Where a collection's reader is, as it lies on `mesh.cursors`. Texts are canonical Extended JSON. */
 export type MongoPosition = {
@@ -42,6 +42,29 @@ export type StreamStart = { readonly startAfter: Document } | { readonly startAt
 export function streamStart({ token, start }: MongoPosition): StreamStart {
   if (token !== null) return { startAfter: textValue(token) as Document }
   return { startAtOperationTime: new Timestamp({ t: start.seconds, i: start.ordinal }) }
+}
+
+/** What a server says of itself (command `hello`, formerly `isMaster`). */
+export type ServerTimes = {
+  /** A member of a replica set. */
+  readonly lastWrite?: { readonly majorityOpTime?: { readonly ts: Timestamp } }
+  readonly operationTime?: Timestamp
+  readonly localTime: Date
+}
+
+/** A router knows no time up to which all its shards have committed by majority. */
+const ROUTER_MARGIN_S = 60
+
+/**
+ * Where the changes begin that documents read from now on, by majority, do not show. The server's newest time would be too late: what was
+ * written before it and is not yet committed by a majority is in neither. Earlier is harmless: a change that the documents show already
+ * is told once more.
+ */
+export function startTime({ lastWrite, operationTime, localTime }: ServerTimes): ClusterTime {
+  const committed = lastWrite?.majorityOpTime?.ts
+  if (committed !== undefined) return clusterTime(committed)
+  if (operationTime !== undefined) return { seconds: operationTime.t - ROUTER_MARGIN_S, ordinal: 1 }
+  return { seconds: Math.floor(localTime.getTime() / 1000), ordinal: 1 }
 }
 
 /** As `/readyz` shows it. */
