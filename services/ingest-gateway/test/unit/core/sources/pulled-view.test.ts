@@ -50,7 +50,11 @@ describe('the report of a source that the gateway reads itself', () => {
 test('a MongoDB is pulled by the gateway only where its reader is the driver', () => {
   const ingest = [{ kind: 'cdc', source: 'crm', table: 'crm.people' }] as const
   const source: MongodbSource = {
-    ...{ name: 'crm', description: '', owner: '', kind: 'mongodb', url: 'env:CRM_URL' },
+    name: 'crm',
+    description: '',
+    owner: '',
+    kind: 'mongodb',
+    url: 'env:CRM_URL',
     reader: 'driver',
   }
   const pulled = (reader: MongodbSource['reader']): unknown =>
