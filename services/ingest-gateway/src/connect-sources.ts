@@ -10,11 +10,14 @@ import { type AuditSchedule, createAuditSchedule } from './audit-schedule.ts'
 import type { Config } from './config.ts'
 import { readApiKeys } from './core/api-keys.ts'
 import type { StreamDirectory } from './core/ports.ts'
+import type { SourceStatus } from './core/source-status.ts'
+import { withReaders } from './core/sources/pulled-view.ts'
+import { createDocumentSnapshots } from './document-snapshots.ts'
 import type { PulledSources } from './pulled-sources.ts'
 import { createSourceAuditor } from './source-auditor.ts'
 import { createSourceOperations } from './source-operations.ts'
 import { createSourceReconciler } from './source-reconciler.ts'
-import { createSourceService, type SourceService } from './source-service.ts'
+import { createSourceService, type SourceService, type SourceView } from './source-service.ts'
 import type { GatewayTelemetry } from './telemetry.ts'
 
 export type ConnectSourcesOptions = {
@@ -23,7 +26,8 @@ export type ConnectSourcesOptions = {
   readonly link: KafkaLink
   readonly directory: StreamDirectory
   readonly telemetry: GatewayTelemetry
-  readonly pulled: Pick<PulledSources, 'forget'>
+  /** The readers of the gateway's own, by `<source>/<stream>`, and the way to make them forget where they stand. */
+  readonly pulled: Pick<PulledSources, 'forget'> & { readonly status: () => Readonly<Record<string, SourceStatus>> }
 }
 
 const MARK_TIMEOUT_MS = 60_000
@@ -67,14 +71,21 @@ export function createConnectSources(options: ConnectSourcesOptions): {
     service: connectors,
     connect,
     database,
+    documents: createDocumentSnapshots({ kafka, directory, now: Date.now }),
     freshId,
     forgetPositions: pulled.forget,
   })
+  /** With what this gateway knows of its own readers. */
+  function view(): SourceView {
+    const told = connectors.view()
+    const statuses = pulled.status()
+    return { ...told, sources: told.sources.map((report) => withReaders(report, statuses)) }
+  }
   const routes = sourceRoutes({
-    view: connectors.view,
+    view,
     operations,
     audit: (stream, repair) => audits.audit(stream, repair),
     apiKeys: readApiKeys(config.apiKeys),
   })
-  return { connectors, audits, routes }
+  return { connectors: { ...connectors, view }, audits, routes }
 }

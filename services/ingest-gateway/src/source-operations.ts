@@ -7,6 +7,7 @@ import { connectorName } from './core/sources/connector-config.ts'
 import { isByConnect, tablesOf } from './core/sources/desired-sources.ts'
 import type { SourceDatabase } from './core/sources/ports.ts'
 import type { DesiredSource } from './core/sources/source-types.ts'
+import type { AskForDocuments } from './document-snapshots.ts'
 import type { SourceService } from './source-service.ts'
 
 export type SourceOperations = {
@@ -26,6 +27,8 @@ export type SourceOperationsOptions = {
   readonly service: SourceService
   readonly connect: ConnectRest | null
   readonly database: SourceDatabase
+  /** For MongoDB that the gateway reads itself. */
+  readonly documents: (source: string, ask: AskForDocuments) => Promise<readonly string[]>
   readonly freshId: () => string
   /** The positions of a source that the gateway reads itself. */
   readonly forgetPositions: (source: string) => Promise<readonly string[]>
@@ -55,6 +58,18 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
     throw new MeshError('MESH_SOURCE_CONFIG', `source ${name} is of kind ${desired.source.kind}, not postgres`)
   }
 
+  /** Pausing a reader of the gateway's own is not built: to ask for it must not look as if it had been done. */
+  function knownToConnect(name: string): void {
+    const { source } = known(name)
+    if (isByConnect(source)) return
+    const text = `source ${name} is read by the gateway itself: it cannot be paused, and ends when its stream no longer names it`
+    throw new MeshError('MESH_SOURCE_CONFIG', text)
+  }
+
+  function isOfDriver({ source }: DesiredSource): boolean {
+    return source.kind === 'mongodb' && !isByConnect(source)
+  }
+
   function connect(): ConnectRest {
     if (options.connect) return options.connect
     throw new MeshError('MESH_CONNECT_UNAVAILABLE', 'this mesh has no Kafka Connect')
@@ -78,6 +93,7 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
   }
 
   async function snapshot(name: string, table: string | null): Promise<{ tables: readonly string[] }> {
+    if (isOfDriver(known(name))) return { tables: await documents(name, table, false) }
     const { source, desired } = postgres(name)
     const tables = tablesOf(desired.uses).map((use) => use.table)
     if (table !== null && !tables.includes(table)) {
@@ -92,12 +108,24 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
     return { tables: chosen }
   }
 
+  async function documents(name: string, collection: string | null, anew: boolean): Promise<readonly string[]> {
+    const asked = await options.documents(name, { collection, anew })
+    if (asked.length > 0) return asked
+    throw new MeshError('MESH_SOURCE_TABLE_UNKNOWN', `source ${name} does not read ${collection ?? 'any collection'}`)
+  }
+
   async function resnapshot(name: string): Promise<void> {
+    if (isOfDriver(known(name))) {
+      await documents(name, null, true)
+      return
+    }
+    if (known(name).source.kind === 'mongodb') {
+      await forgetOffsets(name)
+      await service.setIntent(name, 'running')
+      return
+    }
     const { desired, source } = postgres(name)
-    await service.setIntent(name, 'paused')
-    await halt(name)
-    const status = await connect().status(connectorName(name))
-    if (status !== null) await connect().resetOffsets(connectorName(name))
+    await forgetOffsets(name)
     await database.drop(source, false)
     await database.note(
       source,
@@ -106,8 +134,17 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
     await service.setIntent(name, 'running')
   }
 
+  /** Leaves the source paused. */
+  async function forgetOffsets(name: string): Promise<void> {
+    await service.setIntent(name, 'paused')
+    await halt(name)
+    const status = await connect().status(connectorName(name))
+    if (status !== null) await connect().resetOffsets(connectorName(name))
+  }
+
   async function remove(name: string): Promise<void> {
     const desired = service.find(name)
+    if (desired && isOfDriver(desired)) knownToConnect(name)
     const told = service.view().sources.find(({ source }) => source === name)
     if (!desired && told?.state !== 'orphaned') known(name)
     if (desired) await service.setIntent(name, 'deleted')
@@ -127,6 +164,10 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
       const ways = '`mesh sources resnapshot` reads its rows again, `mesh sources delete` removes it'
       throw new MeshError('MESH_SOURCE_BY_CONNECT', `source ${name} is read by Kafka Connect: ${ways}`)
     }
+    if (desired?.source.kind === 'mongodb') {
+      const way = '`mesh sources resnapshot` reads its documents again'
+      throw new MeshError('MESH_SOURCE_CONFIG', `source ${name} is a MongoDB, whose positions are kept: ${way}`)
+    }
     const positions = await options.forgetPositions(name)
     if (positions.length === 0 && !desired) known(name)
     return { positions }
@@ -134,11 +175,11 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
 
   return {
     async pause(name) {
-      known(name)
+      knownToConnect(name)
       await service.setIntent(name, 'paused')
     },
     async resume(name) {
-      known(name)
+      knownToConnect(name)
       await service.setIntent(name, 'running')
     },
     snapshot,

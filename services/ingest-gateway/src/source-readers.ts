@@ -1,17 +1,25 @@
-import type { IngestKafka, IngestPoll, IngestRedisKeyspace, IngestRedisStream } from '@mesh/shared/core/contract'
+import type {
+  IngestCdc,
+  IngestKafka,
+  IngestPoll,
+  IngestRedisKeyspace,
+  IngestRedisStream,
+} from '@mesh/shared/core/contract'
 import { MeshError } from '@mesh/shared/core/errors'
-import type { HttpSource, KafkaSource, RedisSource, Source } from '@mesh/shared/core/source'
+import type { HttpSource, KafkaSource, MongodbSource, RedisSource, Source } from '@mesh/shared/core/source'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import type { GuardedHttp } from '@mesh/shared/runtime/guarded-http'
 import type { Service } from '@mesh/shared/runtime/service'
 import { createForeignDecoder } from './adapters/foreign-decoder.ts'
 import { createHttpEndpoint, type HttpEndpoint } from './adapters/http-source.ts'
+import { connectMongo } from './adapters/mongo-collection.ts'
 import { connectRedis, type RedisConnection } from './adapters/redis-connection.ts'
 import { openSourceSession } from './adapters/source-session.ts'
 import type { PollSpec } from './core/poll/spec.ts'
 import type { IngestStream, ReadSecret } from './core/ports.ts'
 import { partKey, sourceGroup } from './core/source-id.ts'
 import { createKafkaReader } from './kafka-reader.ts'
+import { runMongo } from './mongo-task.ts'
 import { runPoll } from './poll-task.ts'
 import { runRedisKeyspace } from './redis-keyspace-task.ts'
 import { runRedisStream } from './redis-stream-task.ts'
@@ -46,6 +54,8 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
         return ledBy(start, redisKeyspaceTask(start, ingest))
       case 'kafka':
         return kafkaReader(start, ingest)
+      case 'cdc':
+        return ledBy(start, mongoTask(start, ingest))
     }
   }
 
@@ -118,6 +128,12 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
     const connect = connector(stream, ingest.source)
     const { database } = sourceOf(stream.sources, ingest.source) as RedisSource
     return (session, signal) => runRedisKeyspace({ ingest, database, stream, connect, report, now }, session, signal)
+  }
+
+  function mongoTask({ stream, report }: SourceStart, { source: name, table: collection }: IngestCdc): SourceTask {
+    const source = sourceOf(stream.sources, name) as MongodbSource
+    const connect = () => connectMongo(source, collection, options.readSecret)
+    return (session, signal) => runMongo({ source, collection, stream, connect, report, now }, session, signal)
   }
 
   function connector(stream: IngestStream, name: string): () => Promise<RedisConnection> {

@@ -1,5 +1,6 @@
 import { isMeshError, MeshError } from '@mesh/shared/core/errors'
 import type { ConnectRest } from './adapters/sources/connect-rest.ts'
+import { mongoTaskFailure } from './core/mongo/failure.ts'
 import {
   afterRestart,
   afterRunning,
@@ -107,7 +108,9 @@ export function createSourceReconciler(options: SourceReconcilerOptions): {
     await followUp(desired, prepared, actual, memory)
     const failed = isFailed(actual)
     const trace = actual.tasks.find((task) => task.state === 'FAILED')?.trace ?? null
-    const failure = new MeshError('MESH_SOURCE_TASK_FAILED', `source ${source.name}: ${causeOf(trace)}`)
+    const failure =
+      (source.kind === 'mongodb' ? mongoTaskFailure(trace ?? '', source.name) : null) ??
+      new MeshError('MESH_SOURCE_TASK_FAILED', `source ${source.name}: ${causeOf(trace)}`)
     return {
       ...base,
       state: stateOf(actual),

@@ -48,7 +48,7 @@ export function createSources(options: SourcesOptions): Sources {
     if (stopped) return
     const wanted = new Map<string, { stream: IngestStream; pulled: PulledSource }>()
     for (const stream of options.directory.streams()) {
-      for (const pulled of pulledSources(stream.contract)) {
+      for (const pulled of pulledSources(stream.contract, stream.sources)) {
         wanted.set(`${pulled.id} ${stream.bundleHash} ${stream.partitions}`, { stream, pulled })
       }
     }

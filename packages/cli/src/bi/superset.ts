@@ -19,7 +19,7 @@ const GRID = 12
 export function renderSuperset(models: readonly DbtModel[], definitions: Metrics): Map<string, string> {
   const files = new Map<string, string>([
     // The moment is fixed: the same metrics are the same bytes.
-    ['metadata.yaml', yaml({ version: '1.0.0', type: 'Dashboard', timestamp: '2026-01-01T00:00:00+00:00' })],
+    ['metadata.yaml', yaml({ version: '1.0.0', type: 'Dashboard', timestamp: '2026-01-01T00:00:00.000000+00:00' })],
     [`databases/${DATABASE}.yaml`, yaml(database())],
   ])
   for (const model of models) {
@@ -167,4 +167,4 @@ function uuidOf(kind: string, name: string): string {
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
 }
 
-const yaml = (value: object): string => `${HEAD}${stringify(value, { lineWidth: 0 })}`
+const yaml = (value: object): string => `${HEAD}${stringify(value, { lineWidth: 0, version: '1.1' })}`

@@ -45,7 +45,7 @@ export const ERRORS = {
   MESH_SOURCE_AUTH: { status: 500, hint: 'Check user, password and database of the source.' },
   MESH_SOURCE_RIGHTS: {
     status: 500,
-    hint: 'Grant what the message names, or let a DBA create publication and signal table and set `publication: existing`.',
+    hint: 'Grant what the message names. PostgreSQL: or let a DBA create publication and signal table and set `publication: existing`.',
   },
   MESH_SOURCE_WAL_LEVEL: {
     status: 500,
@@ -71,7 +71,10 @@ export const ERRORS = {
     status: 500,
     hint: 'Changes may be missing. `mesh sources resnapshot <name> --yes` makes a new slot and reads every row again.',
   },
-  MESH_SOURCE_CONFIG: { status: 422, hint: 'Correct the source: Kafka Connect refuses its configuration.' },
+  MESH_SOURCE_CONFIG: {
+    status: 422,
+    hint: 'Correct the source: the message says what of its configuration is refused.',
+  },
   MESH_SOURCE_TASK_FAILED: {
     status: 500,
     hint: 'The task is started again with growing pauses; the message has its cause, the log of Kafka Connect the whole of it.',
@@ -86,7 +89,19 @@ export const ERRORS = {
   },
   MESH_SOURCE_EVENT_TOO_LARGE: {
     status: 500,
-    hint: 'A change event is over 16 MB: make the document smaller, or use MongoDB 6.0.9 or newer, where it is split.',
+    hint: 'Make the document smaller, or set `oversize: dead-letter` in the source; a change over 16 MB also needs MongoDB 6.0.9 or newer, where it is split. Else `mesh sources resnapshot <name> --yes` goes on behind it, with all documents read again.',
+  },
+  MESH_SOURCE_NO_REPLICA_SET: {
+    status: 500,
+    hint: 'Change streams need a replica set or a sharded cluster: start mongod with --replSet and run rs.initiate() once; one member is enough.',
+  },
+  MESH_SOURCE_COLLECTION_RENAMED: {
+    status: 500,
+    hint: 'Nothing is read until it is decided: write the new name into the contract and apply it, or `mesh sources resnapshot <name> --yes` to go on with what has this name.',
+  },
+  MESH_SOURCE_REFUSED: {
+    status: 502,
+    hint: 'The database refuses the command for the reason in the message; it is asked again with growing pauses.',
   },
   MESH_AUDIT_UNAVAILABLE: {
     status: 409,

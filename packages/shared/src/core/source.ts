@@ -32,6 +32,13 @@ export type MongodbSource = Named & {
   readonly url: string
   /** driver: the gateway reads the change streams. connect: Debezium does. */
   readonly reader: 'driver' | 'connect'
+  /** initial: the documents there are, then changes. none: changes only. Absent, as all below, in older bundles: the first value. */
+  readonly snapshot?: 'initial' | 'none'
+  /** The document after an update. lookup: as it is when it is read. post-image: as it was, where the collection keeps images. */
+  readonly updates?: 'lookup' | 'post-image'
+  /** A change over what a raw record holds. fail: the source stops there. dead-letter: it goes on without its documents. driver only. */
+  readonly oversize?: 'fail' | 'dead-letter'
+  readonly heartbeatMs?: number
 }
 
 /** Any connector of Kafka Connect; its keys are passed on as they are, references become Connect's own. */

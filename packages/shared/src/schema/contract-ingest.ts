@@ -13,6 +13,7 @@ export type RawIngest = {
   readonly validate?: boolean
   readonly source?: string
   readonly table?: string
+  readonly collection?: string
   readonly topic?: string
   readonly stream?: string
   readonly pattern?: string
@@ -33,7 +34,7 @@ type Keys = {
 const KINDS: Readonly<Record<Ingest['kind'], Keys>> = {
   events: { needs: [], takes: ['auth', 'validate'], sources: [] },
   webhook: { needs: ['provider', 'secrets'], takes: ['validate'], sources: [] },
-  cdc: { needs: ['source', 'table'], takes: [], sources: ['postgres', 'mongodb'] },
+  cdc: { needs: ['source'], takes: ['table', 'collection'], sources: ['postgres', 'mongodb'] },
   connect: { needs: ['source'], takes: ['topic'], sources: ['connect'] },
   poll: { needs: ['source'], takes: POLL_KEYS, sources: ['http'] },
   'redis-stream': { needs: ['source', 'stream'], takes: ['field', 'from'], sources: ['redis'] },
@@ -58,7 +59,7 @@ export function buildIngest(raw: RawIngest): Ingest {
     case 'webhook':
       return { kind: 'webhook', provider: raw.provider ?? 'github', secrets: raw.secrets ?? [] }
     case 'cdc':
-      return { kind: 'cdc', source, table: raw.table ?? '' }
+      return { kind: 'cdc', source, table: raw.table ?? raw.collection ?? '' }
     case 'connect':
       return { kind: 'connect', source, topic: raw.topic ?? null }
     case 'poll':
@@ -117,5 +118,13 @@ function checkKeys(ingest: RawIngest, path: YamlPath, report: Report): void {
   }
   for (const key of needs) {
     if (!(key in ingest)) report(path, `kind ${ingest.kind} needs \`${key}\``)
+  }
+  if (ingest.kind !== 'cdc') return
+  // Two words for one thing: what a database calls it.
+  if (ingest.table === undefined && ingest.collection === undefined) {
+    report(path, 'kind cdc needs `table`, or `collection` of MongoDB')
+  }
+  if (ingest.table !== undefined && ingest.collection !== undefined) {
+    report([...path, 'collection'], '`table` and `collection` are the same: keep one')
   }
 }

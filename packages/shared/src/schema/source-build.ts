@@ -37,7 +37,16 @@ export function buildSource(raw: Json): Source {
         heartbeatMs: duration('heartbeat', HEARTBEAT_MS),
       }
     case 'mongodb':
-      return { ...named, kind: 'mongodb', url: text('url'), reader: text('reader', 'driver') as 'driver' }
+      return {
+        ...named,
+        kind: 'mongodb',
+        url: text('url'),
+        reader: text('reader', 'driver') as 'driver',
+        snapshot: text('snapshot', 'initial') as 'initial',
+        updates: text('updates', 'lookup') as 'lookup',
+        oversize: text('oversize', 'fail') as 'fail',
+        heartbeatMs: duration('heartbeat', HEARTBEAT_MS),
+      }
     case 'connect':
       return {
         ...named,

@@ -47,7 +47,7 @@ export async function loadSourcesOf(
 ): Promise<Sources> {
   const sources: Record<string, Source> = {}
   const files = new Map<string, LoadedSource | null>()
-  for (const [i, { kind, source: name }] of ingests.entries()) {
+  for (const [i, { kind, source: name, collection }] of ingests.entries()) {
     if (name === undefined || sourceKindsOf(kind).length === 0) continue
     const seen = files.has(name)
     const loaded = seen ? files.get(name)! : await loadSourceFile(folder, name)
@@ -57,19 +57,16 @@ export async function loadSourcesOf(
     else {
       const reason = mismatch(kind, loaded.source)
       if (reason) hear.report(['ingest', i, 'source'], reason)
-      if (isPlanned(kind, loaded.source)) {
-        const reason =
-          'change capture of MongoDB by the driver is planned and not built: `reader: connect` uses Debezium'
-        hear.problems([{ code: 'MESH_CONTRACT_NOT_YET', file: `sources/${name}.yaml`, line: null, reason }])
+      if (collection !== undefined && loaded.source.kind === 'postgres') {
+        hear.report(
+          ['ingest', i, 'collection'],
+          `\`collection\` belongs to MongoDB; ${name} is postgres: write \`table\``,
+        )
       }
       sources[name] = loaded.source
     }
   }
   return sources
-}
-
-function isPlanned(kind: Ingest['kind'], source: Source): boolean {
-  return kind === 'cdc' && source.kind === 'mongodb' && source.reader === 'driver'
 }
 
 function mismatch(kind: Ingest['kind'], source: Source): string | null {

@@ -1,17 +1,26 @@
 import { createHash } from 'node:crypto'
 import type {
   Contract,
+  IngestCdc,
   IngestKafka,
   IngestPoll,
   IngestRedisKeyspace,
   IngestRedisStream,
 } from '@mesh/shared/core/contract'
+import type { Sources } from '@mesh/shared/core/source'
 
 /** The kinds that the gateway pulls by itself. */
-export type PulledIngest = IngestPoll | IngestRedisStream | IngestRedisKeyspace | IngestKafka
+export type PulledIngest = IngestPoll | IngestRedisStream | IngestRedisKeyspace | IngestKafka | IngestCdc
 export type PulledKind = PulledIngest['kind']
 
 const PULLED: ReadonlySet<string> = new Set<PulledKind>(['poll', 'redis-stream', 'redis-keyspace', 'kafka'])
+
+/** Of what a database changes only MongoDB's change streams are read here, and only where the source says so. */
+function isPulled(ingest: Contract['ingest'][number], sources: Sources): boolean {
+  if (ingest.kind !== 'cdc') return PULLED.has(ingest.kind)
+  const source = sources[ingest.source]
+  return source?.kind === 'mongodb' && source.reader === 'driver'
+}
 
 /**
  * One ingest of one stream. `id` is the key of its position on `mesh.cursors`: it names what is read, so that an ingest that is
@@ -24,12 +33,15 @@ export type PulledSource = {
   readonly ingest: PulledIngest
 }
 
-export function pulledSources({ name, ingest: ingests }: Pick<Contract, 'name' | 'ingest'>): PulledSource[] {
+export function pulledSources(
+  { name, ingest: ingests }: Pick<Contract, 'name' | 'ingest'>,
+  sources: Sources,
+): PulledSource[] {
   const found: PulledSource[] = []
   const ids = new Map<string, number>()
   const labels = new Map<string, number>()
   for (const ingest of ingests) {
-    if (!PULLED.has(ingest.kind)) continue
+    if (!isPulled(ingest, sources)) continue
     const pulled = ingest as PulledIngest
     const id = numbered(ids, `${name}/${pulled.source}/${pulled.kind}:${subjectOf(pulled)}`)
     found.push({ id, label: numbered(labels, `${pulled.source}/${name}`), ingest: pulled })
@@ -47,6 +59,8 @@ function subjectOf(ingest: PulledIngest): string {
       return ingest.pattern
     case 'kafka':
       return ingest.topic
+    case 'cdc':
+      return ingest.table
   }
 }
 

@@ -104,12 +104,45 @@ describe('a stream that is pulled from a source', () => {
   })
 })
 
-describe('a source that is not built', () => {
-  it('is refused by name', async () => {
-    const shop = 'name: shop\nkind: mongodb\nurl: env:MONGO_URL\n'
-    expect(await problems('ingest: [{ kind: cdc, source: shop, table: shop.orders }]', { shop })).toContain(
-      'sources/shop.yaml: change capture of MongoDB by the driver is planned and not built',
-    )
+describe('a source of kind mongodb', () => {
+  const shop = 'name: shop\nkind: mongodb\nurl: env:MONGO_URL\n'
+
+  it('is read by the driver unless it says otherwise, and may call its tables collections', async () => {
+    const { contract, sources } = await load('ingest: [{ kind: cdc, source: shop, collection: shop.old.orders }]', {
+      shop,
+    })
+    expect(contract.ingest).toEqual([{ kind: 'cdc', source: 'shop', table: 'shop.old.orders' }])
+    expect(sources['shop']).toEqual({
+      name: 'shop',
+      description: '',
+      owner: '',
+      kind: 'mongodb',
+      url: 'env:MONGO_URL',
+      reader: 'driver',
+      snapshot: 'initial',
+      updates: 'lookup',
+      oversize: 'fail',
+      heartbeatMs: 10_000,
+    })
+  })
+
+  it.each([
+    ['collection: shop.orders, table: shop.orders', '`table` and `collection` are the same: keep one'],
+    ['collection: orders', 'ingest.collection must look like'],
+  ])('refuses %s', async (keys, reason) => {
+    expect(await problems(`ingest: [{ kind: cdc, source: shop, ${keys} }]`, { shop })).toContain(reason)
+  })
+
+  it.each([
+    ['oversize: skip', 'oversize must be fail or dead-letter'],
+    ['reader: debezium', 'reader must be driver or connect'],
+    ['password: env:X', 'unknown key `password`'],
+  ])('with %s is refused', async (line, reason) => {
+    const text = await problems('ingest: [{ kind: cdc, source: shop, table: shop.orders }]', {
+      shop: `${shop}${line}\n`,
+    })
+    expect(text).toContain(`sources/shop.yaml:4: `)
+    expect(text).toContain(reason)
   })
 })
 
@@ -121,6 +154,7 @@ describe('a mistake', () => {
     ['ingest:\n  - { kind: events }\n  - { kind: cdc, source: shop, table: a.b }', 'has no other ingest'],
     ['ingest: [{ kind: cdc, source: shop }]', 'kind cdc needs `table`'],
     ['ingest: [{ kind: cdc, source: shop, table: orders }]', 'ingest.table must look like'],
+    ['ingest: [{ kind: cdc, source: shop, collection: a.b }]', 'stream.yaml:3: `collection` belongs to MongoDB'],
     ['ingest: [{ kind: cdc, source: shop, table: a.b, auth: none }]', '`auth` belongs to kind events'],
     ['ingest: [{ kind: connect, source: shop }]', 'pulled from a source of kind connect; shop is postgres'],
   ])('in the contract is named with its line: %s', async (lines, reason) => {

@@ -10,6 +10,8 @@ export const databaseName = (source: string): string => `mesh_${source.replaceAl
 /** Where logical messages of a source arrive: the auditor's marks. */
 export const markersTopic = (source: string): string => `mesh.markers.${source}`
 
+const HEARTBEAT_MS = 10_000
+
 const DEBEZIUM_CONTEXT = ['connectorLogicalName', 'taskId', 'connectorName', 'runId'].map(
   (name) => `__debezium.context.${name}`,
 )
@@ -88,7 +90,10 @@ function trust({ ssl, ca }: PostgresSource): ConnectorConfig {
     : { 'database.sslrootcert': ca.slice('file:'.length) }
 }
 
-/** Debezium's MongoDB connector: the document's `_id` as key, the change with the whole document after it. */
+/**
+ * Debezium's MongoDB connector for a source: its collections, each sent to its stream; the document's `_id` as text as key, the whole
+ * document after a change, the one before it where the collection keeps pre-images.
+ */
 export function mongodbConfig(source: MongodbSource, uses: readonly SourceUse[]): ConnectorConfig {
   const tables = tablesOf(uses)
   return {
@@ -98,15 +103,26 @@ export function mongodbConfig(source: MongodbSource, uses: readonly SourceUse[])
     'topic.prefix': source.name,
     'collection.include.list': tables.map(({ table }) => literal(table)).join(','),
     'capture.mode': 'change_streams_update_full',
-    'snapshot.mode': 'initial',
-    'heartbeat.interval.ms': '10000',
+    'capture.mode.full.update.type': source.updates === 'post-image' ? 'post_image' : 'lookup',
+    // A change over 16 MB stops the task, and the reason is told: skipping it would be a hole that nobody sees.
+    'cursor.oversize.handling.mode': 'fail',
+    'snapshot.mode': source.snapshot === 'none' ? 'no_data' : 'initial',
+    'heartbeat.interval.ms': String(source.heartbeatMs ?? HEARTBEAT_MS),
     'topic.heartbeat.prefix': 'mesh.heartbeat',
     'tombstones.on.delete': 'false',
     'skipped.operations': 'none',
+    'provide.transaction.metadata': 'false',
     ...COMMON,
+    'exactly.once.support': 'required',
+    'transaction.boundary': 'poll',
     ...flatten([
-      { name: 'key', type: 'io.kappamesh.connect.KeyText' },
+      { name: 'key', type: 'io.kappamesh.connect.KeyText', 'document.id': 'true' },
       ...tables.map(({ table, rawTopic }, i) => route(`table${i}`, `${source.name}.${table}`, rawTopic)),
+      {
+        name: 'context',
+        type: 'org.apache.kafka.connect.transforms.DropHeaders',
+        headers: DEBEZIUM_CONTEXT.join(','),
+      },
     ]),
   }
 }

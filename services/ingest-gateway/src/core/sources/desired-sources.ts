@@ -32,7 +32,11 @@ export function desiredSources(streams: readonly IngestStream[]): DesiredSource[
   return [...found.values()]
     .map(({ sources, uses }) => {
       const source = sources[0]!.source
-      return { source, uses, problems: [...conflicts(sources), ...sharedTables(source, uses)] }
+      return {
+        source,
+        uses,
+        problems: [...conflicts(sources), ...(isByConnect(source) ? sharedTables(source, uses) : [])],
+      }
     })
     .sort((a, b) => (a.source.name < b.source.name ? -1 : 1))
 }

@@ -1,9 +1,10 @@
-import type { ConnectSource, PostgresSource } from '@mesh/shared/core/source'
+import type { ConnectSource, MongodbSource, PostgresSource } from '@mesh/shared/core/source'
 import { describe, expect, it } from 'vitest'
 import {
   connectorName,
   connectText,
   databaseName,
+  mongodbConfig,
   postgresConfig,
   rawConnectorConfig,
 } from '../../../../src/core/sources/connector-config.ts'
@@ -82,6 +83,47 @@ describe('the PostgreSQL connector of a source', () => {
     expect(routed('shop-eu.public.Order$Lines')).toEqual(['raw.lines.v1'])
     expect(routed('shop-eu.public-orders')).toEqual([])
     expect(routed('shop-eu.message')).toEqual(['mesh.markers.shop-eu'])
+  })
+})
+
+describe('the MongoDB connector of a source', () => {
+  const source: MongodbSource = {
+    name: 'crm',
+    description: '',
+    owner: '',
+    kind: 'mongodb',
+    url: 'env:CRM_URL',
+    reader: 'connect',
+  }
+  const use: SourceUse = {
+    stream: 'people',
+    rawTopic: 'raw.people.v1',
+    ingest: { kind: 'cdc', source: 'crm', table: 'crm.people.eu' },
+  }
+
+  it('sends each collection to its stream, with the _id as text as key, in transactions', () => {
+    expect(mongodbConfig(source, [use])).toMatchObject({
+      'mongodb.connection.string': '${env:CRM_URL}',
+      'collection.include.list': 'crm\\.people\\.eu',
+      'capture.mode': 'change_streams_update_full',
+      'capture.mode.full.update.type': 'lookup',
+      'cursor.oversize.handling.mode': 'fail',
+      'snapshot.mode': 'initial',
+      'heartbeat.interval.ms': '10000',
+      'exactly.once.support': 'required',
+      'transforms.key.document.id': 'true',
+      'transforms.table0.regex': 'crm\\.crm\\.people\\.eu',
+      'transforms.table0.replacement': 'raw.people.v1',
+    })
+  })
+
+  it('follows what the source says of snapshot, updates and heartbeat', () => {
+    const own = { ...source, snapshot: 'none', updates: 'post-image', heartbeatMs: 500 } as const
+    expect(mongodbConfig(own, [use])).toMatchObject({
+      'snapshot.mode': 'no_data',
+      'capture.mode.full.update.type': 'post_image',
+      'heartbeat.interval.ms': '500',
+    })
   })
 })
 

@@ -17,8 +17,14 @@ import org.apache.kafka.connect.transforms.Transformation;
 /**
  * Turns the structured key of a change record into the text that the mesh keys and partitions by: the value of the only
  * field, or a compact JSON array of the values of several, in the key's order. A record without a key passes untouched.
+ * With {@code document.id} the only field holds a MongoDB {@code _id} as Extended JSON, see {@link DocumentId}.
  */
 public final class KeyText<R extends ConnectRecord<R>> implements Transformation<R> {
+    private static final String DOCUMENT_ID = "document.id";
+    private static final ConfigDef CONFIG = new ConfigDef().define(DOCUMENT_ID, ConfigDef.Type.BOOLEAN, false,
+            ConfigDef.Importance.LOW, "The key holds a MongoDB _id as Extended JSON.");
+
+    private boolean documentId;
 
     @Override
     public R apply(R record) {
@@ -26,7 +32,8 @@ public final class KeyText<R extends ConnectRecord<R>> implements Transformation
         if (key == null || key instanceof String) {
             return record;
         }
-        return record.newRecord(record.topic(), record.kafkaPartition(), Schema.STRING_SCHEMA, textOf(key),
+        String text = documentId ? DocumentId.textOf(textOf(key)) : textOf(key);
+        return record.newRecord(record.topic(), record.kafkaPartition(), Schema.STRING_SCHEMA, text,
                 record.valueSchema(), record.value(), record.timestamp());
     }
 
@@ -114,12 +121,12 @@ public final class KeyText<R extends ConnectRecord<R>> implements Transformation
 
     @Override
     public ConfigDef config() {
-        return new ConfigDef();
+        return CONFIG;
     }
 
     @Override
     public void configure(Map<String, ?> configs) {
-        // It has no settings.
+        documentId = (Boolean) CONFIG.parse(configs).get(DOCUMENT_ID);
     }
 
     @Override
