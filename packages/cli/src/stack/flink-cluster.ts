@@ -23,8 +23,6 @@ export type FlinkClusterOptions = FlinkInstallation & {
   /** Configuration, logs and pids of this cluster. */
   readonly stateDir: string
   readonly env: Environment
-  /** Default: free ones. */
-  readonly ports?: { readonly rest: number; readonly gateway: number }
 }
 
 const PARTS = ['jobmanager', 'taskmanager', 'sql-gateway'] as const
@@ -36,7 +34,7 @@ type Part = (typeof PARTS)[number]
  */
 export async function startFlinkCluster(options: FlinkClusterOptions): Promise<FlinkCluster> {
   await stopFlinkCluster(options.stateDir)
-  const ports = { ...(await findFreePorts(['rest', 'rpc', 'gateway'])), ...options.ports }
+  const ports = await findFreePorts(['rest', 'rpc', 'gateway'])
   writeConfiguration(options, ports)
   const url = `http://${HOST}:${portOf(ports, 'rest')}`
   const gatewayUrl = `http://${HOST}:${portOf(ports, 'gateway')}`
