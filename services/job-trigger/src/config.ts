@@ -92,6 +92,24 @@ const OWN_CONFIG = {
     default: 'env:AIRFLOW_PASSWORD',
     doc: 'Where its password is: env:NAME or file:/path.',
   },
+  flinkUrl: {
+    env: 'MESH_FLINK_URL',
+    kind: 'string',
+    default: null,
+    doc: "REST API of Flink's JobManager. Absent: runs of engine flink wait.",
+  },
+  flinkGatewayUrl: {
+    env: 'MESH_FLINK_GATEWAY_URL',
+    kind: 'string',
+    default: null,
+    doc: "REST API of Flink's SQL Gateway, to which scripts are submitted.",
+  },
+  registryUrl: {
+    env: 'MESH_REGISTRY_URL',
+    kind: 'string',
+    default: null,
+    doc: 'Base URL of the schema registry (Confluent API): engine flink takes the columns of its inputs from it.',
+  },
   checkpointInterval: {
     env: 'MESH_JOB_TRIGGER_CHECKPOINT_INTERVAL',
     kind: 'duration',

@@ -1,21 +1,27 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import type { KafkaAdmin } from '@mesh/shared/kafka/port'
 import type { Logger } from '@mesh/shared/runtime/logger'
 import { createAirflowEngine } from './adapters/airflow-engine.ts'
 import { createCommandEngine } from './adapters/command-engine.ts'
 import { createDbtEngine } from './adapters/dbt-engine.ts'
 import { createDbtRunner } from './adapters/dbt-runner.ts'
+import { createFlinkEngine } from './adapters/flink-engine.ts'
+import { createFlinkSources } from './adapters/flink-sources.ts'
 import { createHttpEngine } from './adapters/http-engine.ts'
 import { createSparkEngine, type SparkInstallation } from './adapters/spark-engine.ts'
 import { type Config, duckDbPath } from './config.ts'
-import type { Engines } from './core/ports.ts'
+import type { Engines, JobEngine } from './core/ports.ts'
 
 const DBT = join('transforms', 'dbt')
 /** Beside this code: the project may bring models of its own, the runner is the mesh's. */
 const MESH_DBT = join(import.meta.dirname, '..', '..', '..', DBT)
 
 /** Every engine that this process can run. */
-export function createEngines(config: Config, env: NodeJS.ProcessEnv, logger: Logger): Engines {
+export function createEngines(
+  config: Config,
+  { env, logger, admin }: { readonly env: NodeJS.ProcessEnv; readonly logger: Logger; readonly admin: KafkaAdmin },
+): Engines {
   const { stateDir, projectDir } = config
   const python = config.dbtPython !== null && existsSync(config.dbtPython) ? config.dbtPython : null
   const missing = config.dbtPython === null || python ? config.dbtMissing : `there is no ${config.dbtPython}`
@@ -47,6 +53,7 @@ export function createEngines(config: Config, env: NodeJS.ProcessEnv, logger: Lo
       password: config.airflowPassword,
       env,
     }),
+    flink: flinkEngine(config, admin),
     spark: createSparkEngine({
       stateDir,
       projectDir,
@@ -55,6 +62,19 @@ export function createEngines(config: Config, env: NodeJS.ProcessEnv, logger: Lo
       missing: config.sparkHome === null ? 'MESH_SPARK_HOME is not set' : `there is no Spark in ${config.sparkHome}`,
     }),
   }
+}
+
+function flinkEngine(config: Config, admin: KafkaAdmin): JobEngine {
+  const { stateDir, projectDir, registryUrl } = config
+  const brokers = config.kafkaBrokers.join(',')
+  return createFlinkEngine({
+    url: config.flinkUrl,
+    gatewayUrl: config.flinkGatewayUrl,
+    stateDir,
+    projectDir,
+    addresses: { brokers, registry: registryUrl, lake: config.lakeUrl },
+    sources: createFlinkSources({ admin, brokers, registryUrl }),
+  })
 }
 
 function sparkInstallation({ sparkHome, sparkPython, sparkJars, sparkJavaHome }: Config): SparkInstallation | null {

@@ -28,7 +28,7 @@ await runService({
     const trigger = createJobTrigger({
       kafka,
       producer,
-      engines: createEngines(config, process.env, logger),
+      engines: createEngines(config, { env: process.env, logger, admin: kafka.admin }),
       // The streams' folders are not here to look at: a job over a stream that is not applied waits for it.
       readFiles: () => readJobsFolder(join(config.projectDir, 'jobs'), null),
       clock: SYSTEM_CLOCK,

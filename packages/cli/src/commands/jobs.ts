@@ -3,6 +3,7 @@ import { MeshError } from '@mesh/shared/core/errors'
 import type { JobsResponse, Run, RunsResponse } from '@mesh/shared/core/runs'
 import { readJobsFolder } from '@mesh/shared/schema/jobs-folder'
 import type { Command, CommandContext } from '../command.ts'
+import { flinkProblems } from '../flink/check.ts'
 import { callJson } from '../http-json.ts'
 import { inputText, renderJobs, renderRuns } from '../render-jobs.ts'
 import { withMesh } from '../running-mesh.ts'
@@ -34,6 +35,7 @@ export const jobs: Command = {
 async function check(context: CommandContext): Promise<number> {
   const project = context.projectDir()
   const files = await readJobsFolder(join(project, 'jobs'), await streamNames(join(project, 'streams')))
+  const engineProblems = await flinkProblems(project, files)
   if (context.json) {
     const shown = files.map(({ file, job, error }) => ({
       file,
@@ -51,7 +53,8 @@ async function check(context: CommandContext): Promise<number> {
     }
     if (files.length === 0) context.print('no job: jobs/*.yaml holds them')
   }
-  return files.some(({ error }) => error !== null) ? 1 : 0
+  for (const { text } of engineProblems) context.note(text)
+  return files.some(({ error }) => error !== null) || engineProblems.length > 0 ? 1 : 0
 }
 
 function list(context: CommandContext): Promise<number> {

@@ -1,6 +1,9 @@
+import { join } from 'node:path'
 import { MeshError } from '@mesh/shared/core/errors'
 import type { PlannedJoin, PlanResponse } from '@mesh/shared/core/replay-api'
+import { readJobsFolder } from '@mesh/shared/schema/jobs-folder'
 import type { Command, CommandContext } from '../command.ts'
+import { flinkProblems } from '../flink/check.ts'
 import { withMesh } from '../running-mesh.ts'
 import { applyStreams, checkStreams } from '../streams/apply.ts'
 import { projectStreams } from '../streams/project.ts'
@@ -25,6 +28,8 @@ export const streams: Command = {
 
 async function check(context: CommandContext, only: readonly string[]): Promise<number> {
   await noteStaleTypes(context, only)
+  const unreadable = await unreadableByFlink(context.projectDir(), only)
+  for (const text of unreadable) context.note(text)
   return withMesh(
     context,
     async (mesh) => {
@@ -35,10 +40,17 @@ async function check(context: CommandContext, only: readonly string[]): Promise<
         only,
       })
       context.print(context.json ? JSON.stringify(plans, null, 2) : plans.map(renderPlan).join('\n'))
-      return plans.some((plan) => plan.action === 'refused') ? 1 : 0
+      return plans.some((plan) => plan.action === 'refused') || unreadable.length > 0 ? 1 : 0
     },
     OF_THIS_FOLDER,
   )
+}
+
+/** A schema may be good and yet nothing that the Flink jobs of this project can read. */
+async function unreadableByFlink(project: string, only: readonly string[]): Promise<string[]> {
+  const problems = await flinkProblems(project, await readJobsFolder(join(project, 'jobs'), null))
+  const wanted = problems.filter(({ stream }) => stream !== null && (only.length === 0 || only.includes(stream)))
+  return wanted.map(({ text }) => text)
 }
 
 async function apply(context: CommandContext, only: readonly string[]): Promise<number> {

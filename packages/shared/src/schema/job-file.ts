@@ -49,7 +49,7 @@ export type JobFileOptions = {
 
 const problemsOf = createSchemaCheck(jobSchema, 'the job')
 const ENGINES: readonly EngineName[] = ['dbt', 'http', 'command', 'spark', 'flink', 'airflow']
-const NEEDS_PART: readonly EngineName[] = ['http', 'command', 'spark', 'airflow']
+const NEEDS_PART: readonly EngineName[] = ['http', 'command', 'spark', 'flink', 'airflow']
 
 /**
  * Reads a job file. @throws MeshError MESH_JOB_INVALID with every problem on a line of its own, each with `file:line`.
@@ -95,10 +95,26 @@ function checkJob(raw: RawJob, options: JobFileOptions, report: (path: YamlPath,
   if (raw.engine === 'dbt' && (raw.concurrency ?? 1) > 1) {
     report(['concurrency'], 'concurrency is 1 for engine dbt: its runs write one warehouse')
   }
+  if (raw.engine === 'flink') checkFlink(raw, report)
   const { quiet, maxWait } = raw.coalesce ?? {}
   if (quiet && maxWait && ms(quiet) > ms(maxWait)) {
     report(['coalesce'], 'coalesce.quiet is longer than coalesce.maxWait')
   }
+}
+
+function checkFlink(raw: RawJob, report: (path: YamlPath, reason: string) => void): void {
+  for (const [i, { layer }] of raw.inputs.entries()) {
+    if (layer === 'silver' || layer === 'landing') continue
+    // Commit events of refined and bronze carry raw offsets, those of silver and landing the refined topic's own.
+    report(
+      ['inputs', i, 'layer'],
+      `layer is silver or landing for engine flink, whose commit events carry refined offsets`,
+    )
+  }
+  if (new Set(raw.inputs.map(({ stream }) => stream)).size < raw.inputs.length) {
+    report(['inputs'], 'engine flink reads a stream once: name silver or landing, not both')
+  }
+  if ((raw.concurrency ?? 1) > 1) report(['concurrency'], 'concurrency is 1 for engine flink: its runs write one sink')
 }
 
 function buildJob(raw: RawJob): JobDefinition {
