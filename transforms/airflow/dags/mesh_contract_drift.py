@@ -61,7 +61,8 @@ def drift_of(plan, newest):
         changes += [f"{plan['schema']['subject']} has no schema" if newest is None else f"{plan['schema']['subject']} has another schema"]
     if kind is None:
         return None
-    return {"stream": plan["stream"], "kind": kind, "changes": changes or ["the code changed"]}
+    otherwise = "it was never applied" if plan["action"] == "create" else "its code changed"
+    return {"stream": plan["stream"], "kind": kind, "changes": changes or [otherwise]}
 
 
 def contract_schema(stream):
