@@ -30,6 +30,7 @@ const COMMANDS = {
     runSuites([
       { title: 'engines', command: 'vitest', args: ['run', '--config', 'vitest.engines.config.ts', ...args] },
     ]),
+  airflow: (args) => runNode(['scripts/airflow.ts', ...args]),
   screenshots: (args) => runNode(['services/console/test/support/screenshots.ts', ...args]),
   check: () => runSuites([LINT, TYPES]),
   test: (args) => runSuites([FORMAT, LINT, TYPES, { title: 'tests', command: 'vitest', args: ['run', ...args] }]),

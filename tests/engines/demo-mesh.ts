@@ -17,6 +17,7 @@ export async function startDemoMesh(options: MeshOptions = {}): Promise<MeshUnde
   const mesh = await startMesh(CACHE, {
     services: ['replayer', 'ingest-gateway', 'enricher', 'lake-sink', 'warehouse-sink', ...(options.services ?? [])],
     ...(options.prepare ? { prepare: options.prepare } : {}),
+    ...(options.env ? { env: options.env } : {}),
   })
   try {
     await mesh.apply(mesh.projectDir, ['airports', 'flights'])

@@ -159,10 +159,19 @@ function requireOk(reply: HttpReply, what: string): void {
   }
 }
 
-/** Airflow gives a task's log as structured lines. */
+type LogLine = {
+  readonly timestamp?: string
+  readonly event?: string
+  /** An exception and its causes. */
+  readonly error_detail?: readonly { readonly exc_type?: string; readonly exc_value?: string }[] | null
+}
+
+/** Airflow gives a task's log as structured lines; the reason of a failure is beside the sentence that there was one. */
 function linesOf(text: string): string[] {
-  const { content } = JSON.parse(text) as { content?: readonly (string | { timestamp?: string; event?: string })[] }
-  return (content ?? []).map((line) =>
-    typeof line === 'string' ? line : `${line.timestamp ?? ''} ${line.event ?? ''}`.trim(),
-  )
+  const { content } = JSON.parse(text) as { content?: readonly (string | LogLine)[] }
+  return (content ?? []).flatMap((line) => {
+    if (typeof line === 'string') return [line]
+    const causes = (line.error_detail ?? []).map(({ exc_type, exc_value }) => `  ${exc_type}: ${exc_value}`)
+    return [`${line.timestamp ?? ''} ${line.event ?? ''}`.trim(), ...causes]
+  })
 }

@@ -12,6 +12,11 @@ type KnownRun = { state: string; conf: { mesh?: unknown } }
 /** In place of Airflow: what its API answers, as the real one was seen to (tests/engines/airflow.test.ts). */
 const runs = new Map<string, KnownRun>()
 const begun: string[] = []
+const FAILED = {
+  timestamp: 'T',
+  event: 'Task failed with exception',
+  error_detail: [{ exc_type: 'ValueError', exc_value: 'no such table', frames: [] }],
+}
 let token = 'token-1'
 let paused = false
 let server: Server
@@ -50,7 +55,7 @@ function answerTo(method: string, url: string, authorization: string | undefined
   const task = { task_id: 'load', state: run.state, duration: 1.5, try_number: 1, map_index: -1 }
   if (part === '/taskInstances') return [200, { task_instances: [task] }]
   if (part.startsWith('/taskInstances/load/logs/1'))
-    return [200, { content: [{ timestamp: 'T', event: 'loading' }, 'plain'] }]
+    return [200, { content: [{ timestamp: 'T', event: 'loading' }, 'plain', ...(dag === 'bad' ? [FAILED] : [])] }]
   if (method === 'PATCH') run.state = (JSON.parse(body) as { state: string }).state
   return [200, { dag_run_id: id, state: run.state }]
 }
@@ -102,10 +107,11 @@ test('the run of the DAG has the execution as its id and the input as its conf',
   expect(await engine().logs(execution)).toBe('== load: success\nT loading\nplain')
 })
 
-test('a failure names the tasks that failed', async () => {
+test('a failure names the tasks that failed, and the log says why', async () => {
   const execution = executionOf(job(of('bad')))
   await engine().submit(execution)
   expect(await engine().status(execution)).toMatchObject({ error: { message: 'tasks failed: load' } })
+  expect(await engine().logs(execution)).toContain('T Task failed with exception\n  ValueError: no such table')
 })
 
 test('a token that has expired is asked for anew', async () => {
