@@ -1,4 +1,4 @@
-import { isMeshError, MeshError } from '@mesh/shared/core/errors'
+import { isMeshError } from '@mesh/shared/core/errors'
 import type { JoinScope } from '@mesh/shared/core/join-scope'
 import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic, stateTopic } from '@mesh/shared/core/topics'
 import {
