@@ -135,6 +135,8 @@ function dashboard(board: Board, charts: readonly Chart[], definitions: Metrics)
         parents: [...parents, `ROW-${i}`],
         children: [],
         meta: {
+          // Superset puts its own number in; until then it only has to differ from the others.
+          chartId: charts.findIndex((chart) => chart.file === file) + 1,
           uuid: uuidOf('chart', file),
           sliceName: title,
           width: small ? Math.max(2, Math.floor(GRID / row.length)) : GRID,
