@@ -90,7 +90,9 @@ test('its numbers are those of gold: a ratio of sums, an average that counts eve
   const [all] = (await rowsOf('Average delay', 'big_number_total')).map((row) => Object.values(row)[0])
   expect([(125 + 105 + 427) / 47, (40 * 5.75 + 7 * 61) / 47]).toContainEqual(all)
   const days = await rowsOf('Number of flights by day', 'echarts_timeseries_line')
-  expect(days.map(({ departures }) => departures)).toEqual([17, 30])
+  // The chart orders its axis, its query does not.
+  expect(new Set(days.map(({ departures }) => departures))).toEqual(new Set([17, 30]))
+  expect(days).toHaveLength(2)
 })
 
 test('while Superset is up, the file is free for its writer, and a changed row shows', async () => {
