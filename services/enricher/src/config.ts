@@ -1,5 +1,5 @@
 import { COMMON_CONFIG, LAKE_CONFIG, REGISTRY_CONFIG, STATE_CONFIG } from '@mesh/shared/runtime/config'
-import { findSecret } from '@mesh/shared/runtime/secrets'
+import { createSecretReader, findSecret, type ReadSecret } from '@mesh/shared/runtime/secrets'
 
 export const ENV_PREFIX = 'MESH_ENRICHER_'
 
@@ -110,3 +110,6 @@ export const CONFIG: typeof COMMON_CONFIG &
 export function readSecret(reference: string): Promise<string | null> {
   return findSecret(process.env, reference)
 }
+
+/** The same where there has to be one. @throws MeshError MESH_SECRET_MISSING */
+export const requireSecret: ReadSecret = createSecretReader(process.env)

@@ -4,13 +4,12 @@ import { connectKafka, producerClient } from '@mesh/shared/kafka/connect-kafka'
 import { lakeLocation, openObjectStore } from '@mesh/shared/lake/open-object-store'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
 import { exportLag } from '@mesh/shared/runtime/lag-telemetry'
-import { createSecretReader } from '@mesh/shared/runtime/secrets'
 import { runService, type Service } from '@mesh/shared/runtime/service'
 import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { createCodeLoader } from './adapters/code-loader.ts'
 import { createBoundedState } from './bounded-state.ts'
-import { CONFIG, ENV_PREFIX } from './config.ts'
+import { CONFIG, ENV_PREFIX, requireSecret } from './config.ts'
 import { createBodyCache } from './core/body-cache.ts'
 import { createEnricher } from './service.ts'
 import { createEnricherTelemetry } from './telemetry.ts'
@@ -45,7 +44,7 @@ await runService({
         codec,
         cacheDir: join(config.stateDir, 'bundles'),
         privacy: {
-          readSecret: createSecretReader(process.env),
+          readSecret: requireSecret,
           holdMs: config.erasureNoticeMs,
           maxSubjects: config.maxSubjects,
           onErased: (stream) => events.erased(stream),

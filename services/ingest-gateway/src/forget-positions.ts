@@ -1,8 +1,8 @@
-import { bytesText } from '@mesh/shared/core/record'
 import { CURSORS_TOPIC } from '@mesh/shared/core/topics'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
+import { readCursorRecords } from './adapters/cursor-records.ts'
 import { openSourceSession } from './adapters/source-session.ts'
-import { forgotten, type PositionKey, readPositionKey } from './core/forgotten.ts'
+import { forgotten, readPositionKey } from './core/forgotten.ts'
 import { partKey, sourceGroup } from './core/source-id.ts'
 
 /**
@@ -10,7 +10,8 @@ import { partKey, sourceGroup } from './core/source-id.ts'
  * leader, and begins anew. Resolves with the keys of the positions.
  */
 export async function forgetPositions(kafka: KafkaPort, source: string, now: () => number): Promise<string[]> {
-  const found = (await readKeys(kafka)).filter((key) => key.source === source)
+  const cursors = await readCursorRecords(kafka, (key) => readPositionKey(key)?.source === source)
+  const found = [...(cursors?.keys() ?? [])].flatMap((key) => readPositionKey(key) ?? [])
   // Each partition of a foreign topic has a position of its own; the parts of other kinds belong to theirs.
   const own = found.filter(({ kind, part }) => kind === 'kafka' || part === null)
   const forgot: string[] = []
@@ -30,19 +31,4 @@ export async function forgetPositions(kafka: KafkaPort, source: string, now: () 
     }
   }
   return forgot
-}
-
-async function readKeys(kafka: KafkaPort): Promise<PositionKey[]> {
-  const [offsets] = await kafka.admin.offsets(CURSORS_TOPIC)
-  if (offsets === undefined) return []
-  const keys = new Set<string>()
-  const range = { partition: 0, from: offsets.logStartOffset, to: offsets.lastStableOffset }
-  await kafka.readRanges(CURSORS_TOPIC, [range], (batch) => {
-    for (const { key, value } of batch.records) {
-      if (key === null) continue
-      if (value === null) keys.delete(bytesText(key))
-      else keys.add(bytesText(key))
-    }
-  })
-  return [...keys].flatMap((key) => readPositionKey(key) ?? [])
 }

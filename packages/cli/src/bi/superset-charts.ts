@@ -76,7 +76,7 @@ function tableOf(board: Board, model: DbtModel, metrics: readonly Metric[]): Cha
   const names = metrics.map(({ name }) => name)
   return {
     file: `${board.name}__${model.name}__table`,
-    title: `${model.name.replaceAll('_', ' ').replace(/^./, (first) => first.toUpperCase())}`,
+    title: titleOf(model.name),
     description: model.description,
     model: model.name,
     kind: 'table',
@@ -87,3 +87,6 @@ function tableOf(board: Board, model: DbtModel, metrics: readonly Metric[]): Cha
 }
 
 const BARE = { filters: [], extras: { having: '', where: '' }, annotation_layers: [], time_range: 'No filter' }
+
+/** `daily_airport_delays` as people write it. */
+export const titleOf = (name: string): string => name.replaceAll('_', ' ').replace(/^./, (first) => first.toUpperCase())

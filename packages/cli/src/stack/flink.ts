@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { findEngineJava, type Java } from './java.ts'
-import { fetchWithMaven } from './maven.ts'
-import { type EngineRequest, installPythonEngine } from './python-engine.ts'
-import { sitePackages } from './spark.ts'
+import type { Java } from './java.ts'
+import { installJvmEngine } from './jvm-engine.ts'
+import type { EngineRequest } from './python-engine.ts'
 
 export type FlinkInstallation = {
   /** FLINK_HOME: bin, conf, lib, opt, plugins. */
@@ -17,19 +16,8 @@ export type FlinkInstallation = {
  * are links; bin and conf are copies, since the scripts look for their home where their links point to.
  */
 export async function installFlink(request: Omit<EngineRequest, 'name'>): Promise<FlinkInstallation> {
-  const { folder, env } = request
-  const java = await findEngineJava({ javaHome: env.JAVA_HOME, path: env.PATH })
-  const python = await installPythonEngine({ ...request, name: 'flink' })
-  const jars = await fetchWithMaven({
-    name: 'flink-jars',
-    pom: join(folder, 'pom.xml'),
-    cache: join(request.cache, 'engines'),
-    java,
-    env,
-    ...(request.signal ? { signal: request.signal } : {}),
-    onProgress: request.onProgress,
-  })
-  return { home: buildHome(join(sitePackages(python), 'pyflink'), jars, request.cache), java }
+  const { sitePackages, jars, java } = await installJvmEngine({ ...request, name: 'flink' })
+  return { home: buildHome(join(sitePackages, 'pyflink'), jars, request.cache), java }
 }
 
 /** Built beside its place and renamed, so a home in the cache is whole; its name says what it is made of. */

@@ -4,6 +4,7 @@ import { CURSORS_TOPIC } from '@mesh/shared/core/topics'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import type { SourceSession, SourceWrite } from '../core/ports.ts'
 import { partKey } from '../core/source-id.ts'
+import { readCursorRecords } from './cursor-records.ts'
 
 export type SessionOptions = {
   readonly kafka: KafkaPort
@@ -68,20 +69,10 @@ export async function openSourceSession(options: SessionOptions): Promise<Source
 
 /** The last value of every key of the source. */
 async function readCursors(kafka: KafkaPort, id: string): Promise<Map<string, unknown>> {
-  const [offsets] = await kafka.admin.offsets(CURSORS_TOPIC)
-  if (offsets === undefined) throw new MeshError('MESH_KAFKA_UNAVAILABLE', `${CURSORS_TOPIC} is not there yet`)
-  const found = new Map<string, unknown>()
   const prefix = partKey(id, '')
-  const range = { partition: 0, from: offsets.logStartOffset, to: offsets.lastStableOffset }
-  await kafka.readRanges(CURSORS_TOPIC, [range], (batch) => {
-    for (const { key, value } of batch.records) {
-      const name = key === null ? '' : bytesText(key)
-      if (name !== id && !name.startsWith(prefix)) continue
-      if (value === null) found.delete(name)
-      else found.set(name, JSON.parse(bytesText(value)))
-    }
-  })
-  return found
+  const found = await readCursorRecords(kafka, (name) => name === id || name.startsWith(prefix))
+  if (found === null) throw new MeshError('MESH_KAFKA_UNAVAILABLE', `${CURSORS_TOPIC} is not there yet`)
+  return new Map([...found].map(([name, value]) => [name, JSON.parse(bytesText(value)) as unknown]))
 }
 
 function cursorRecord(key: string, value: unknown): RecordToSend {

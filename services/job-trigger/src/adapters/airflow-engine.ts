@@ -1,7 +1,7 @@
 import { MeshError } from '@mesh/shared/core/errors'
 import type { RunOutput, RunResult } from '@mesh/shared/core/runs'
 import type { Execution, ExecutionStatus, JobEngine } from '../core/ports.ts'
-import { engineCall, secretValue } from './engine-call.ts'
+import { engineJson, secretValue } from './engine-call.ts'
 import type { HttpCall, HttpReply } from './http-call.ts'
 
 type AirflowOptions = { readonly dag: string; readonly conf?: Readonly<Record<string, unknown>> }
@@ -24,7 +24,6 @@ type TaskInstance = {
   readonly map_index: number
 }
 
-const TIMEOUT_MS = 30_000
 const POLL_MS = 1000
 
 /**
@@ -105,7 +104,7 @@ export function createAirflowEngine(options: AirflowEngineOptions): JobEngine {
   async function call(method: HttpCall['method'], path: string, body?: unknown): Promise<HttpReply> {
     for (const last of [false, true]) {
       token ??= await login()
-      const reply = await send(method, `/api/v2${path}`, body, { authorization: `Bearer ${token}` })
+      const reply = await engineJson(method, `${base()}/api/v2${path}`, body, { authorization: `Bearer ${token}` })
       if (reply.status !== 401 || last) return reply
       token = null
     }
@@ -115,7 +114,7 @@ export function createAirflowEngine(options: AirflowEngineOptions): JobEngine {
   async function login(): Promise<string> {
     const address = base()
     const password = secretValue(options.password, options.env)
-    const reply = await send('POST', '/auth/token', { username: options.user, password }, {})
+    const reply = await engineJson('POST', `${address}/auth/token`, { username: options.user, password })
     if (!reply.ok) {
       throw new MeshError(
         'MESH_JOB_ENGINE_AWAY',
@@ -123,17 +122,6 @@ export function createAirflowEngine(options: AirflowEngineOptions): JobEngine {
       )
     }
     return (JSON.parse(reply.text) as { access_token: string }).access_token
-  }
-
-  function send(
-    method: HttpCall['method'],
-    path: string,
-    body: unknown,
-    headers: Readonly<Record<string, string>>,
-  ): Promise<HttpReply> {
-    const json = body === undefined ? {} : { body: JSON.stringify(body) }
-    const all = { accept: 'application/json', 'content-type': 'application/json', ...headers }
-    return engineCall(`${base()}${path}`, { method, headers: all, timeoutMs: TIMEOUT_MS, ...json })
   }
 
   function base(): string {

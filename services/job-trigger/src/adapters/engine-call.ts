@@ -26,6 +26,22 @@ export async function engineCall(url: string, call: HttpCall): Promise<HttpReply
   throw new MeshError(code, `${new URL(url).origin} answers ${status}`)
 }
 
+const JSON_TIMEOUT_MS = 30_000
+
+/** A call that sends and expects JSON. @throws MeshError as `engineCall` */
+export function engineJson(
+  method: HttpCall['method'],
+  url: string,
+  body?: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<HttpReply> {
+  const call = { method, timeoutMs: JSON_TIMEOUT_MS }
+  const all = { accept: 'application/json', ...headers }
+  if (body === undefined) return engineCall(url, { ...call, headers: all })
+  const typed = { ...all, 'content-type': 'application/json' }
+  return engineCall(url, { ...call, headers: typed, body: JSON.stringify(body) })
+}
+
 /** The value behind `env:NAME` or `file:/path`. @throws MeshError MESH_JOB_ENGINE_AWAY when there is none */
 export function secretValue(reference: string, env: Readonly<Record<string, string | undefined>>): string {
   const at = reference.indexOf(':')

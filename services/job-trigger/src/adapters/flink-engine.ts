@@ -5,7 +5,7 @@ import { MeshError } from '@mesh/shared/core/errors'
 import type { RunError, RunResult } from '@mesh/shared/core/runs'
 import { type FlinkScript, type FlinkStatement, parseFlinkScript } from '@mesh/shared/schema/flink-script'
 import type { Execution, ExecutionStatus, JobEngine } from '../core/ports.ts'
-import { engineCall } from './engine-call.ts'
+import { engineJson } from './engine-call.ts'
 import { executionFolder, prepareExecution, readWhole, writeWhole } from './execution-folder.ts'
 import { FlinkStatementError, openFlinkSession, reasonOf, rootCause } from './flink-gateway.ts'
 import type { FlinkSources } from './flink-sources.ts'
@@ -32,7 +32,6 @@ type FlinkJob = { readonly state: string; readonly duration: number }
 /** A script that could not be submitted: the end of its execution, and all there is of it. */
 type Refused = { readonly error: RunError }
 
-const TIMEOUT_MS = 30_000
 const POLL_MS = 500
 const CANCEL_WITHIN_MS = 30_000
 const ENDED_BADLY = new Set(['FAILED', 'CANCELED'])
@@ -179,8 +178,7 @@ export function createFlinkEngine(options: FlinkEngineOptions): JobEngine {
 
   function ask(method: HttpCall['method'], path: string): Promise<HttpReply> {
     if (options.url === null) throw new MeshError('MESH_JOB_ENGINE_AWAY', 'MESH_FLINK_URL is not set')
-    const headers = { accept: 'application/json' }
-    return engineCall(`${options.url.replace(/\/$/, '')}${path}`, { method, headers, timeoutMs: TIMEOUT_MS })
+    return engineJson(method, `${options.url.replace(/\/$/, '')}${path}`)
   }
 
   return { submit, status, cancel, logs, pollMs: POLL_MS, close: async () => {} }

@@ -1,6 +1,6 @@
 import { MeshError } from '@mesh/shared/core/errors'
-import { engineCall } from './engine-call.ts'
-import type { HttpCall, HttpReply } from './http-call.ts'
+import { engineJson } from './engine-call.ts'
+import type { HttpReply } from './http-call.ts'
 
 /** A statement that the gateway took and could not do, in its own words. */
 export class FlinkStatementError extends Error {}
@@ -11,7 +11,6 @@ export type FlinkSession = {
   readonly close: () => Promise<void>
 }
 
-const TIMEOUT_MS = 30_000
 const LOOK_MS = 50
 /** Compiling a statement takes seconds; a gateway that takes minutes is not answering. */
 const STATEMENT_MS = 180_000
@@ -22,15 +21,15 @@ export async function openFlinkSession(
   properties: Readonly<Record<string, string>>,
 ): Promise<FlinkSession> {
   const base = `${gatewayUrl.replace(/\/$/, '')}/v3/sessions`
-  const opened = required(await send('POST', base, { properties }))
+  const opened = required(await engineJson('POST', base, { properties }))
   const session = `${base}/${(opened as { sessionHandle: string }).sessionHandle}`
 
   async function run(statement: string): Promise<string | null> {
-    const reply = await send('POST', `${session}/statements`, { statement })
+    const reply = await engineJson('POST', `${session}/statements`, { statement })
     const { operationHandle } = required(reply) as { operationHandle: string }
     const operation = `${session}/operations/${operationHandle}`
     const status = await settled(operation)
-    const result = await send('GET', `${operation}/result/0`)
+    const result = await engineJson('GET', `${operation}/result/0`)
     if (status !== 'FINISHED' || !result.ok) throw new FlinkStatementError(reasonOf(result.text))
     return (JSON.parse(result.text) as { jobID?: string }).jobID ?? null
   }
@@ -38,26 +37,20 @@ export async function openFlinkSession(
   return {
     run,
     // What a session leaves behind, the gateway drops when it has been idle.
-    close: () => send('DELETE', session).then(ignore, ignore),
+    close: () => engineJson('DELETE', session).then(ignore, ignore),
   }
 }
 
 async function settled(operation: string): Promise<string> {
   const deadline = Date.now() + STATEMENT_MS
   for (;;) {
-    const { status } = required(await send('GET', `${operation}/status`)) as { status: string }
+    const { status } = required(await engineJson('GET', `${operation}/status`)) as { status: string }
     if (!['INITIALIZED', 'PENDING', 'RUNNING'].includes(status)) return status
     if (Date.now() > deadline) {
       throw new MeshError('MESH_JOB_ENGINE_UNSURE', `a statement has not ended in ${STATEMENT_MS / 1000} s`)
     }
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
   }
-}
-
-function send(method: HttpCall['method'], url: string, body?: unknown): Promise<HttpReply> {
-  const json = body === undefined ? {} : { body: JSON.stringify(body) }
-  const headers = { accept: 'application/json', 'content-type': 'application/json' }
-  return engineCall(url, { method, headers, timeoutMs: TIMEOUT_MS, ...json })
 }
 
 /** @throws MeshError MESH_JOB_ENGINE_UNSURE: a session that is gone took its operation with it */
