@@ -1,11 +1,10 @@
-import { cpSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { installSpark } from '../../packages/cli/src/stack/spark.ts'
 import type { MeshUnderTest } from '../e2e/mesh-under-test.ts'
 import { deltaFiles } from './delta-files.ts'
-import { CACHE, differences, ROOT, settle, startDemoMesh } from './demo-mesh.ts'
+import { differences, settle } from './demo-mesh.ts'
 import { everyRun, putJob } from './run-job.ts'
+import { COLUMNS, silverRows, startSparkMesh } from './spark-mesh.ts'
 
 const TOPIC = 'refined.flights.v1'
 const AGAIN = 20
@@ -13,33 +12,18 @@ let mesh: MeshUnderTest
 let out = ''
 
 beforeAll(async () => {
-  const spark = await installSpark({
-    folder: join(ROOT, 'transforms', 'spark'),
-    cache: CACHE,
-    env: process.env,
-    onProgress: (text) => console.log(`spark ${text}`),
-  })
-  Object.assign(process.env, spark)
-  mesh = await startDemoMesh({
-    services: ['job-trigger'],
-    prepare(projectDir) {
-      cpSync(join(ROOT, 'transforms', 'spark'), join(projectDir, 'transforms', 'spark'), { recursive: true })
-      mkdirSync(join(projectDir, 'jobs'))
-      out = join(projectDir, 'delta', 'flights')
-    },
-  })
+  mesh = await startSparkMesh()
+  out = join(mesh.projectDir, 'delta', 'flights')
 })
 afterAll(() => mesh?.stop())
 
-const COLUMNS = `id, "flightDate", departure::TIMESTAMP AS departure, delay, distance, origin, destination, "originCity", "originState",
-  "destinationCity", "destinationState", _op, _key, _lane, _topic_id, _partition, _offset, _index, _event_id, _event_time, _schema_id`
-const silver = (): string =>
-  `SELECT ${COLUMNS} FROM read_parquet('${mesh.lakeDir}/silver/flights/v1/**/*.parquet', union_by_name = true)`
+const WITH_SCHEMA = `${COLUMNS}, _schema_id`
+const silver = (): string => silverRows(mesh, WITH_SCHEMA)
 const tableOf = (name: string): string => {
   const files = deltaFiles(`${out}/v1/${name}`).map((file) => `'${file}'`)
   return `read_parquet([${files.join(', ')}], union_by_name = true)`
 }
-const fromDelta = (): string => `SELECT ${COLUMNS} FROM ${tableOf('rows')}`
+const fromDelta = (): string => `SELECT ${WITH_SCHEMA} FROM ${tableOf('rows')}`
 
 /** What a crash of an at-least-once enricher leaves: records once more, at new offsets, under the same mesh-src. */
 async function writeAgain(): Promise<number> {

@@ -1,37 +1,21 @@
-import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { installSpark } from '../../packages/cli/src/stack/spark.ts'
 import type { MeshUnderTest } from '../e2e/mesh-under-test.ts'
-import { CACHE, differences, postFlights, ROOT, settle, startDemoMesh } from './demo-mesh.ts'
+import { differences, postFlights, settle } from './demo-mesh.ts'
 import { everyRun, putJob } from './run-job.ts'
+import { COLUMNS, silverRows, startSparkMesh } from './spark-mesh.ts'
 
 let mesh: MeshUnderTest
 let out = ''
 
 beforeAll(async () => {
-  const spark = await installSpark({
-    folder: join(ROOT, 'transforms', 'spark'),
-    cache: CACHE,
-    env: process.env,
-    onProgress: (text) => console.log(`spark ${text}`),
-  })
-  Object.assign(process.env, spark)
-  mesh = await startDemoMesh({
-    services: ['job-trigger'],
-    prepare(projectDir) {
-      cpSync(join(ROOT, 'transforms', 'spark'), join(projectDir, 'transforms', 'spark'), { recursive: true })
-      mkdirSync(join(projectDir, 'jobs'))
-      out = join(projectDir, 'spark', 'flights')
-    },
-  })
+  mesh = await startSparkMesh()
+  out = join(mesh.projectDir, 'spark', 'flights')
 })
 afterAll(() => mesh?.stop())
 
-const COLUMNS = `id, "flightDate", departure::TIMESTAMP AS departure, delay, distance, origin, destination, "originCity", "originState",
-  "destinationCity", "destinationState", _op, _key, _lane, _topic_id, _partition, _offset, _index, _event_id, _event_time`
-const silver = (): string =>
-  `SELECT ${COLUMNS} FROM read_parquet('${mesh.lakeDir}/silver/flights/v1/**/*.parquet', union_by_name = true)`
+const silver = (): string => silverRows(mesh, COLUMNS)
 const fromSpark = (folder: string): string => `SELECT ${COLUMNS} FROM read_parquet('${folder}/*/*.parquet')`
 
 test('a batch from bronze comes to the same silver as the enricher, row by row', async () => {

@@ -6,7 +6,3 @@ SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
 SQLALCHEMY_DATABASE_URI = f"sqlite:///{os.environ['SUPERSET_HOME']}/superset.db?check_same_thread=false"
 # One machine, one user, no TLS in front: the header that demands https would lock the page.
 TALISMAN_ENABLED = False
-# The API is called with a token, which no page can send for its user.
-WTF_CSRF_EXEMPT_LIST = ["superset.views.core.log", "superset.charts.data.api.data"]
-CONTENT_SECURITY_POLICY_WARNING = False
-SQLALCHEMY_TRACK_MODIFICATIONS = False

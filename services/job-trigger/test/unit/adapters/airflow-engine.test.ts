@@ -1,11 +1,9 @@
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createAirflowEngine } from '../../../src/adapters/airflow-engine.ts'
 import type { JobEngine } from '../../../src/core/ports.ts'
 import { describeEngine, executionOf } from '../../support/engine-contract.ts'
 import { job } from '../../support/jobs.ts'
+import { scriptedServer } from '../../support/scripted-server.ts'
 
 type KnownRun = { state: string; conf: { mesh?: unknown } }
 
@@ -19,19 +17,6 @@ const FAILED = {
 }
 let token = 'token-1'
 let paused = false
-let server: Server
-let port = 0
-
-function listen(): Server {
-  return createServer((request, response) => {
-    let body = ''
-    request.on('data', (chunk: Buffer) => (body += chunk.toString()))
-    request.on('end', () => {
-      const [status, answer] = answerTo(request.method!, request.url!, request.headers.authorization, body)
-      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
-    })
-  })
-}
 
 function answerTo(method: string, url: string, authorization: string | undefined, body: string): [number, unknown] {
   if (url === '/auth/token') {
@@ -60,16 +45,13 @@ function answerTo(method: string, url: string, authorization: string | undefined
   return [200, { dag_run_id: id, state: run.state }]
 }
 
-beforeAll(async () => {
-  server = listen().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  port = (server.address() as AddressInfo).port
-})
-afterAll(() => server.close())
+const server = scriptedServer((request, body) =>
+  answerTo(request.method!, request.url!, request.headers.authorization, body),
+)
 
 const make = (password = 'secret'): JobEngine =>
   createAirflowEngine({
-    url: `http://127.0.0.1:${port}`,
+    url: `http://127.0.0.1:${server.port()}`,
     user: 'mesh',
     password: 'env:PASSWORD',
     env: { PASSWORD: password },
@@ -83,16 +65,7 @@ describeEngine('airflow', {
   engine,
   jobs: { good: of('good'), bad: of('bad'), endless: of('endless') },
   begun: (id) => begun.filter((each) => each === id).length,
-  async away() {
-    const closed = once(server, 'close')
-    server.close()
-    server.closeAllConnections()
-    await closed
-    return async () => {
-      server = listen().listen(port, '127.0.0.1')
-      await once(server, 'listening')
-    }
-  },
+  away: server.away,
   afterKill: () => make(),
   cancels: true,
 })

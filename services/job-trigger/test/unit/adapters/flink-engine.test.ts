@@ -1,14 +1,12 @@
-import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeEach, expect, test } from 'vitest'
 import { createFlinkEngine, type FlinkEngineOptions, flinkJobId } from '../../../src/adapters/flink-engine.ts'
 import type { JobEngine } from '../../../src/core/ports.ts'
 import { describeEngine, executionOf } from '../../support/engine-contract.ts'
 import { job } from '../../support/jobs.ts'
+import { scriptedServer } from '../../support/scripted-server.ts'
 
 /** In place of JobManager and SQL Gateway: the answers that the real ones give (tests/engines/flink.test.ts). */
 const jobs = new Map<string, string>()
@@ -17,8 +15,6 @@ const statements: string[] = []
 let properties: Record<string, string> = {}
 let taskManagers = 1
 let submitError: string | null = null
-let server: Server
-let port = 0
 
 const trace = (...causes: readonly string[]): object => ({
   errors: [
@@ -79,17 +75,6 @@ function answerOf(statement: string, part: string): [number, unknown] {
   return [200, { resultType: 'PAYLOAD', jobID: id }]
 }
 
-function listen(): Server {
-  return createServer((request, response) => {
-    let body = ''
-    request.on('data', (chunk: Buffer) => (body += chunk.toString()))
-    request.on('end', () => {
-      const [status, answer] = answerTo(request.method!, request.url!, body)
-      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
-    })
-  })
-}
-
 const root = mkdtempSync(join(tmpdir(), 'mesh-flink-'))
 for (const name of ['good', 'bad', 'endless']) {
   writeFileSync(
@@ -100,24 +85,19 @@ for (const name of ['good', 'bad', 'endless']) {
 writeFileSync(join(root, 'refused.sql'), 'CREATE VIEW v AS SELECT 1;\n\nINSERT INTO a SELECT nobody FROM v;\n')
 writeFileSync(join(root, 'unknown.sql'), 'INSERT INTO a\nSELECT ${x};\n')
 
-beforeAll(async () => {
-  server = listen().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  port = (server.address() as AddressInfo).port
-})
+const server = scriptedServer((request, body) => answerTo(request.method!, request.url!, body))
 beforeEach(() => {
   taskManagers = 1
   submitError = null
 })
 afterAll(() => {
-  server.close()
   rmSync(root, { recursive: true, force: true })
 })
 
 const make = (more: Partial<FlinkEngineOptions> = {}): JobEngine =>
   createFlinkEngine({
-    url: `http://127.0.0.1:${port}`,
-    gatewayUrl: `http://127.0.0.1:${port}`,
+    url: `http://127.0.0.1:${server.port()}`,
+    gatewayUrl: `http://127.0.0.1:${server.port()}`,
     stateDir: join(root, 'state'),
     projectDir: root,
     addresses: { brokers: 'b:9092', registry: 'http://r', lake: 'file:///lake' },
@@ -136,16 +116,7 @@ describeEngine('flink', {
   engine,
   jobs: { good: of('good'), bad: of('bad'), endless: of('endless') },
   begun: (id) => begun.filter((each) => each === flinkJobId(id)).length,
-  async away() {
-    const closed = once(server, 'close')
-    server.close()
-    server.closeAllConnections()
-    await closed
-    return async () => {
-      server = listen().listen(port, '127.0.0.1')
-      await once(server, 'listening')
-    }
-  },
+  away: server.away,
   afterKill: () => make(),
   cancels: true,
 })

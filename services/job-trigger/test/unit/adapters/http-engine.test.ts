@@ -1,10 +1,8 @@
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createHttpEngine } from '../../../src/adapters/http-engine.ts'
 import { describeEngine, executionOf } from '../../support/engine-contract.ts'
 import { job } from '../../support/jobs.ts'
+import { scriptedServer } from '../../support/scripted-server.ts'
 
 /** A receiver as it should be: it knows the keys that it has taken, and can be asked for them. */
 type Seen = {
@@ -14,49 +12,32 @@ type Seen = {
   body: string
 }
 const seen = new Map<string, Seen>()
-let server: Server
-let port = 0
 let answer: number | null = null
 
-function listen(): Server {
-  return createServer((request, response) => {
-    const reply = (status: number, body: object = {}): void => {
-      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
-    }
-    let body = ''
-    request.on('data', (chunk: Buffer) => (body += chunk.toString()))
-    request.on('end', () => {
-      if (answer !== null) return reply(answer, { message: 'not now' })
-      const url = new URL(request.url!, 'http://here')
-      if (request.method === 'GET') {
-        const known = seen.get(decodeURIComponent(url.pathname.split('/').at(-1)!))
-        return known
-          ? reply(200, { state: known.state, message: 'the receiver found a hole', outputs: [] })
-          : reply(404)
-      }
-      const key = request.headers['idempotency-key'] as string
-      const known = seen.get(key)
-      if (known) return reply(409)
-      const state = url.pathname === '/bad' ? 'failed' : url.pathname === '/endless' ? 'running' : 'succeeded'
-      seen.set(key, { begun: 1, state, authorization: request.headers.authorization, body })
-      return reply(202)
-    })
-  })
-}
-
-beforeAll(async () => {
-  server = listen().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  port = (server.address() as AddressInfo).port
+const server = scriptedServer((request, body) => {
+  if (answer !== null) return [answer, { message: 'not now' }]
+  const url = new URL(request.url!, 'http://here')
+  if (request.method === 'GET') {
+    const known = seen.get(decodeURIComponent(url.pathname.split('/').at(-1)!))
+    return known ? [200, { state: known.state, message: 'the receiver found a hole', outputs: [] }] : [404, {}]
+  }
+  const key = request.headers['idempotency-key'] as string
+  if (seen.has(key)) return [409, {}]
+  const state = url.pathname === '/bad' ? 'failed' : url.pathname === '/endless' ? 'running' : 'succeeded'
+  seen.set(key, { begun: 1, state, authorization: request.headers.authorization, body })
+  return [202, {}]
 })
-afterAll(() => server.close())
 
 const engine = createHttpEngine({ TOKEN: 'Bearer secret' })
 const to = (path: string, more: object = {}) => ({
   engine: 'http' as const,
   // Read when the job is used: the port is known by then.
   get options() {
-    return { url: `http://127.0.0.1:${port}${path}`, status: `http://127.0.0.1:${port}/runs/{id}`, ...more }
+    return {
+      url: `http://127.0.0.1:${server.port()}${path}`,
+      status: `http://127.0.0.1:${server.port()}/runs/{id}`,
+      ...more,
+    }
   },
 })
 
@@ -64,16 +45,7 @@ describeEngine('http', {
   engine: () => engine,
   jobs: { good: to('/good'), bad: to('/bad'), endless: to('/endless') },
   begun: (id) => seen.get(id)?.begun ?? 0,
-  async away() {
-    const closed = once(server, 'close')
-    server.close()
-    server.closeAllConnections()
-    await closed
-    return async () => {
-      server = listen().listen(port, '127.0.0.1')
-      await once(server, 'listening')
-    }
-  },
+  away: server.away,
   afterKill: () => createHttpEngine({}),
   cancels: false,
 })

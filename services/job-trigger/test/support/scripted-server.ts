@@ -1,0 +1,43 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll } from 'vitest'
+
+export type ScriptedServer = {
+  /** Known once the file's tests run. */
+  readonly port: () => number
+  /** Stops answering; the returned function listens again at the same port. */
+  readonly away: () => Promise<() => Promise<void>>
+}
+
+/** A server on the loopback address for the tests of a file, which answers each request, read whole, with a status and JSON. */
+export function scriptedServer(answer: (request: IncomingMessage, body: string) => [number, unknown]): ScriptedServer {
+  let server: Server
+  let port = 0
+
+  async function listen(): Promise<void> {
+    server = createServer((request, response) => {
+      let body = ''
+      request.on('data', (chunk: Buffer) => (body += chunk.toString()))
+      request.on('end', () => {
+        const [status, reply] = answer(request, body)
+        response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(reply))
+      })
+    }).listen(port, '127.0.0.1')
+    await once(server, 'listening')
+    port = (server.address() as AddressInfo).port
+  }
+
+  beforeAll(listen)
+  afterAll(() => void server.close())
+  return {
+    port: () => port,
+    async away() {
+      const closed = once(server, 'close')
+      server.close()
+      server.closeAllConnections()
+      await closed
+      return listen
+    },
+  }
+}
