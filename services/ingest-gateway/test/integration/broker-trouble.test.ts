@@ -1,15 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { headerText } from '@mesh/shared/core/record'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import type { KafkaPort, Producer } from '@mesh/shared/kafka/port'
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
-import { type Stack, startStack } from '../../../../packages/cli/src/stack/stack.ts'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { Stack } from '../../../../packages/cli/src/stack/stack.ts'
 import { type GatewayProcess, publishStream, startGateway } from '../support/gateway-process.ts'
+import { type OwnBroker, startOwnBroker } from '../support/own-broker.ts'
 
-const ROOT = new URL('../../../../', import.meta.url).pathname
 const STREAM = 'trouble'
 const PARTITIONS = 3
 
@@ -17,7 +13,7 @@ type Receipt = { status: string; eventId: string; partition: number; offset: num
 type Posted = { id: string; status: number; receipt: Receipt | null }
 
 describe('a broker in trouble (invariant I5)', { timeout: 150_000 }, () => {
-  let stateDir: string
+  let broker: OwnBroker
   let lakeUrl: string
   let stack: Stack
   let kafka: KafkaPort
@@ -26,17 +22,8 @@ describe('a broker in trouble (invariant I5)', { timeout: 150_000 }, () => {
   const posted: Posted[] = []
 
   beforeAll(async () => {
-    stateDir = await mkdtemp(join(tmpdir(), 'mesh-trouble-'))
-    lakeUrl = pathToFileURL(join(stateDir, 'lake')).href
-    stack = await startStack({
-      stateDir,
-      cacheDir: inject('stackCache'),
-      codeDir: ROOT,
-      env: process.env,
-      ports: 'free',
-      only: ['kafka'],
-      archives: false,
-    })
+    broker = await startOwnBroker('trouble')
+    ;({ stack, lakeUrl } = broker)
     kafka = connectKafka({ brokers: [stack.addresses.kafkaBrokers], clientId: 'trouble-test' })
     producer = await kafka.producer()
     await publish(STREAM)
@@ -52,8 +39,7 @@ describe('a broker in trouble (invariant I5)', { timeout: 150_000 }, () => {
     await gateway?.stop('SIGKILL')
     await producer?.close()
     await kafka?.close()
-    await stack?.stop()
-    await rm(stateDir, { recursive: true, force: true })
+    await broker?.stop()
   })
 
   const publish = (name: string): Promise<unknown> =>

@@ -12,6 +12,7 @@ import type { Collection, Document } from 'mongodb'
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest'
 import type { MongoPosition } from '../../src/core/mongo/position.ts'
 import type { SourceStatus } from '../../src/core/source-status.ts'
+import { committedRecords } from '../support/committed-records.ts'
 import { type GatewayProcess, publishStream, startGateway } from '../support/gateway-process.ts'
 import { type MongoStandIn, startMongoStandIn } from '../support/mongo-stand-in.ts'
 
@@ -63,9 +64,11 @@ async function world(more = 'heartbeat: 300ms'): Promise<World> {
     name,
     source,
     orders: mongo.client.db('shop').collection<Document & { _id: unknown }>(collection),
-    records: async () => (await readAll(topic)).map(changeOf),
+    records: async () => (await committedRecords(kafka, topic)).map(changeOf),
     async position() {
-      const own = (await readAll(CURSORS_TOPIC)).filter(({ key }) => bytesText(key!).startsWith(`${name}/`))
+      const own = (await committedRecords(kafka, CURSORS_TOPIC)).filter(({ key }) =>
+        bytesText(key!).startsWith(`${name}/`),
+      )
       const last = own.at(-1)?.value
       return last ? (JSON.parse(bytesText(last)) as { state: MongoPosition | null }).state : null
     },
@@ -82,15 +85,6 @@ async function world(more = 'heartbeat: 300ms'): Promise<World> {
       return started
     },
   }
-}
-
-/** What a read_committed reader finds, per partition in order. */
-async function readAll(topic: string): Promise<KafkaRecord[]> {
-  const offsets = await kafka.admin.offsets(topic)
-  const ranges = offsets.map((p) => ({ partition: p.partition, from: p.logStartOffset, to: p.lastStableOffset }))
-  const records: KafkaRecord[] = []
-  await kafka.readRanges(topic, ranges, (batch) => void records.push(...batch.records))
-  return records
 }
 
 function changeOf({ key, value, headers }: KafkaRecord): Change {

@@ -1,26 +1,23 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { bytesText, headerText, type KafkaRecord } from '@mesh/shared/core/record'
+import { bytesText, headerText } from '@mesh/shared/core/record'
 import { CURSORS_TOPIC } from '@mesh/shared/core/topics'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { meshTopics } from '@mesh/shared/kafka/mesh-topics'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { until } from '@mesh/shared/testing/until'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { type Stack, startStack } from '../../../../packages/cli/src/stack/stack.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Stack } from '../../../../packages/cli/src/stack/stack.ts'
 import type { SourceStatus } from '../../src/core/source-status.ts'
+import { committedRecords } from '../support/committed-records.ts'
 import { type GatewayProcess, publishStream, startGateway } from '../support/gateway-process.ts'
+import { type OwnBroker, startOwnBroker } from '../support/own-broker.ts'
 import { type PagedServer, servePaged, thingsUpTo } from '../support/paged-server.ts'
 
-const ROOT = new URL('../../../../', import.meta.url).pathname
 const THINGS = 400
 const PAGE = 4
 const STREAM = 'polled'
 
 describe('a broker that is killed in the middle of a poll', { timeout: 240_000 }, () => {
-  let stateDir: string
+  let broker: OwnBroker
   let stack: Stack
   let kafka: KafkaPort
   let api: PagedServer
@@ -28,17 +25,9 @@ describe('a broker that is killed in the middle of a poll', { timeout: 240_000 }
   let topic: string
 
   beforeAll(async () => {
-    stateDir = await mkdtemp(join(tmpdir(), 'mesh-poll-trouble-'))
-    const lakeUrl = pathToFileURL(join(stateDir, 'lake')).href
-    stack = await startStack({
-      stateDir,
-      cacheDir: inject('stackCache'),
-      codeDir: ROOT,
-      env: process.env,
-      ports: 'free',
-      only: ['kafka'],
-      archives: false,
-    })
+    broker = await startOwnBroker('poll-trouble')
+    const { lakeUrl } = broker
+    stack = broker.stack
     api = await servePaged(thingsUpTo(THINGS))
     kafka = connectKafka({ brokers: [stack.addresses.kafkaBrokers], clientId: 'poll-trouble-test' })
     await kafka.admin.ensureTopics(meshTopics())
@@ -66,20 +55,9 @@ describe('a broker that is killed in the middle of a poll', { timeout: 240_000 }
     await gateway?.stop('SIGKILL')
     await kafka?.close()
     await api?.close()
-    await stack?.stop()
-    await rm(stateDir, { recursive: true, force: true })
+    await broker?.stop()
   })
 
-  async function readAll(name: string): Promise<KafkaRecord[]> {
-    const ranges = (await kafka.admin.offsets(name)).map((p) => ({
-      partition: p.partition,
-      from: p.logStartOffset,
-      to: p.lastStableOffset,
-    }))
-    const records: KafkaRecord[] = []
-    await kafka.readRanges(name, ranges, (batch) => void records.push(...batch.records))
-    return records
-  }
   async function status(): Promise<SourceStatus | undefined> {
     const reply = await fetch(`${gateway.url}/readyz`)
     const { sources } = (await reply.json()) as { sources?: Record<string, SourceStatus> }
@@ -92,10 +70,12 @@ describe('a broker that is killed in the middle of a poll', { timeout: 240_000 }
       await stack.restart('kafka', 'SIGKILL')
     }
     await until(async () => ((await status())?.lastOk ?? null) !== null, 'the run to end', 120_000)
-    const ids = (await readAll(topic)).map(({ headers }) => Number(headerText(headers, 'ce_id'))).sort((a, b) => a - b)
+    const ids = (await committedRecords(kafka, topic))
+      .map(({ headers }) => Number(headerText(headers, 'ce_id')))
+      .sort((a, b) => a - b)
     expect(ids).toEqual(Array.from({ length: THINGS }, (_, i) => i))
 
-    const positions = (await readAll(CURSORS_TOPIC))
+    const positions = (await committedRecords(kafka, CURSORS_TOPIC))
       .filter(({ key }) => bytesText(key!).startsWith(`${STREAM}/`))
       .map(({ value }) => JSON.parse(bytesText(value!)) as { seq: number; state: { run: { pages: number } | null } })
     // One transaction a page: no step is written twice, and none is left out.

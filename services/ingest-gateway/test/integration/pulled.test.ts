@@ -9,6 +9,7 @@ import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { until } from '@mesh/shared/testing/until'
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest'
 import type { SourceStatus } from '../../src/core/source-status.ts'
+import { committedRecords } from '../support/committed-records.ts'
 import { type GatewayProcess, publishStream, startGateway } from '../support/gateway-process.ts'
 import { type PagedServer, servePaged, thingsUpTo } from '../support/paged-server.ts'
 
@@ -63,23 +64,13 @@ async function status(of: GatewayProcess, stream: string): Promise<SourceStatus 
   return sources[`api/${stream}`]
 }
 
-/** What a read_committed reader finds, per topic. */
-async function readAll(topic: string): Promise<KafkaRecord[]> {
-  const ranges = (await kafka.admin.offsets(topic)).map((p) => ({
-    partition: p.partition,
-    from: p.logStartOffset,
-    to: p.lastStableOffset,
-  }))
-  const records: KafkaRecord[] = []
-  await kafka.readRanges(topic, ranges, (batch) => void records.push(...batch.records))
-  return records
-}
-
 const ids = (records: readonly KafkaRecord[]): number[] =>
   records.map(({ headers }) => Number(headerText(headers, 'ce_id'))).sort((a, b) => a - b)
 
 async function position(stream: string): Promise<{ run: { pages: number } | null; runs: number } | null> {
-  const own = (await readAll(CURSORS_TOPIC)).filter(({ key }) => Buffer.from(key!).toString().startsWith(`${stream}/`))
+  const own = (await committedRecords(kafka, CURSORS_TOPIC)).filter(({ key }) =>
+    Buffer.from(key!).toString().startsWith(`${stream}/`),
+  )
   const last = own.at(-1)?.value
   return last
     ? (JSON.parse(Buffer.from(last).toString()) as { state: { run: { pages: number } | null; runs: number } }).state
@@ -104,7 +95,7 @@ test('a gateway that is killed in the middle of a run loses nothing, repeats not
     const own = await gateway()
     await until(() => api.asked.length > asked + pages, 'some pages', 60_000)
     await own.stop('SIGKILL')
-    const records = ids(await readAll(topic))
+    const records = ids(await committedRecords(kafka, topic))
     const at = await position(name)
     expect(records).toEqual(Array.from({ length: records.length }, (_, i) => i))
     expect((at?.run?.pages ?? 0) * 4).toBe(records.length)
@@ -112,7 +103,7 @@ test('a gateway that is killed in the middle of a run loses nothing, repeats not
   api.intercept = null
   const last = await gateway()
   await until(async () => ((await status(last, name))?.lastOk ?? null) !== null, 'the run to end', 60_000)
-  const seen = ids(await readAll(topic))
+  const seen = ids(await committedRecords(kafka, topic))
   expect([...new Set(seen)]).toEqual(Array.from({ length: 40 }, (_, i) => i))
 }, 180_000)
 
@@ -124,13 +115,13 @@ test('of two gateways one polls, and the other takes over when it dies', async (
     return all.flatMap((found, i) => (found?.leads ? [i] : []))
   }
   await until(async () => (await leaders()).length === 1, 'one leader', 60_000)
-  await until(async () => (await readAll(topic)).length >= 5, 'the things', 60_000)
+  await until(async () => (await committedRecords(kafka, topic)).length >= 5, 'the things', 60_000)
   const [first] = await leaders()
   const other = both[1 - first!]!
   await both[first!]!.stop('SIGKILL')
   api.things = thingsUpTo(9)
   await until(async () => (await status(other, name))?.leads === true, 'the other to lead', 60_000)
-  await until(async () => new Set(ids(await readAll(topic))).size === 9, 'the new things', 60_000)
+  await until(async () => new Set(ids(await committedRecords(kafka, topic))).size === 9, 'the new things', 60_000)
 }, 180_000)
 
 test('an address that is not allowed is told in /readyz and metrics, and never connected to', async () => {

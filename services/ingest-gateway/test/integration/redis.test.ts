@@ -8,7 +8,7 @@ import { createMemoryKafka, type MemoryKafka } from '@mesh/shared/testing/memory
 import { type RedisServer, type RedisServerOptions, startRedisServer } from '@mesh/shared/testing/redis-server'
 import { makeTlsFiles } from '@mesh/shared/testing/tls-files'
 import { until } from '@mesh/shared/testing/until'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { connectRedis, type RedisConnection } from '../../src/adapters/redis-connection.ts'
 import type { IngestStream } from '../../src/core/ports.ts'
 import {
@@ -18,11 +18,9 @@ import {
   rawRecords,
   startPolling,
 } from '../support/polling-gateway.ts'
+import { stoppedAfterEach } from '../support/stopped-after-each.ts'
 
-const open: { stop(): Promise<void> }[] = []
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.stop()
-})
+const open = stoppedAfterEach()
 
 type World = {
   readonly redis: RedisServer

@@ -1,7 +1,7 @@
 import { bytesText } from '@mesh/shared/core/record'
 import { createMemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import { until } from '@mesh/shared/testing/until'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { forgotten, readPositionKey } from '../../src/core/forgotten.ts'
 import { forgetPositions } from '../../src/forget-positions.ts'
 import { servePaged, thingsUpTo } from '../support/paged-server.ts'
@@ -16,11 +16,9 @@ import {
   rawRecords,
   startPolling,
 } from '../support/polling-gateway.ts'
+import { stoppedAfterEach } from '../support/stopped-after-each.ts'
 
-const open: { stop(): Promise<void> }[] = []
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.stop()
-})
+const open = stoppedAfterEach()
 
 const TIME = {
   query: { since: '{{since}}', limit: '{{size}}', page: '{{page}}' },

@@ -4,7 +4,7 @@ import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { buildIngest, type RawIngest } from '@mesh/shared/schema/contract-ingest'
 import { createMemoryKafka, type MemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import { until } from '@mesh/shared/testing/until'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { IngestStream } from '../../src/core/ports.ts'
 import {
   createTopics,
@@ -13,11 +13,9 @@ import {
   rawRecords,
   startPolling,
 } from '../support/polling-gateway.ts'
+import { stoppedAfterEach } from '../support/stopped-after-each.ts'
 
-const open: { stop(): Promise<void> }[] = []
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.stop()
-})
+const open = stoppedAfterEach()
 
 const SOURCE: KafkaSource = {
   name: 'legacy',

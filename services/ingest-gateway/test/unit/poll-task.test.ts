@@ -1,7 +1,7 @@
 import { bytesText, headerText } from '@mesh/shared/core/record'
 import { createMemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import { until } from '@mesh/shared/testing/until'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { type PagedServer, servePaged, thingsUpTo } from '../support/paged-server.ts'
 import {
   createTopics,
@@ -14,11 +14,9 @@ import {
   rawRecords,
   startPolling,
 } from '../support/polling-gateway.ts'
+import { stoppedAfterEach } from '../support/stopped-after-each.ts'
 
-const open: { stop(): Promise<void> }[] = []
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.stop()
-})
+const open = stoppedAfterEach()
 
 async function server(count: number): Promise<PagedServer> {
   const paged = await servePaged(thingsUpTo(count))
