@@ -3,7 +3,7 @@ import type { KafkaPort, Producer } from '@mesh/shared/kafka/port'
 import type { Service } from '@mesh/shared/runtime/service'
 import { joinSourcesTopic, type SourcesTopic } from './adapters/sources/sources-topic.ts'
 import type { StreamDirectory } from './core/ports.ts'
-import { desiredSources, isByConnect, streamsOf } from './core/sources/desired-sources.ts'
+import { desiredSources, isByConnect, isCaptured, streamsOf } from './core/sources/desired-sources.ts'
 import type { AuditReport, DesiredSource, Intent, SourceReport } from './core/sources/source-types.ts'
 import { problemOf } from './core/sources/source-types.ts'
 
@@ -101,12 +101,14 @@ export function createSourceService(options: SourceServiceOptions): SourceServic
   }
 
   function view(): SourceView {
-    // What the gateway reads itself is told by /readyz.
-    const wanted = desired().filter(({ source }) => isByConnect(source))
+    // What the gateway polls and consumes is told by /readyz.
+    const wanted = desired().filter(({ source }) => isCaptured(source))
     const told = topic?.reports() ?? new Map<string, SourceReport>()
     const missing = wanted.filter(({ source }) => !told.has(source.name)).map(starting)
     return {
-      connectWanted: wanted.some(({ source }) => (topic?.intentOf(source.name) ?? 'running') !== 'deleted'),
+      connectWanted: wanted.some(
+        ({ source }) => isByConnect(source) && (topic?.intentOf(source.name) ?? 'running') !== 'deleted',
+      ),
       leader: topic?.isLeader() ?? null,
       sources: [...told.values(), ...missing].sort((a, b) => (a.source < b.source ? -1 : 1)),
       audits: topic?.audits() ?? [],

@@ -4,6 +4,11 @@ import type { Source } from '@mesh/shared/core/source'
 import type { IngestStream } from '../ports.ts'
 import type { DesiredSource, SourceUse } from './source-types.ts'
 
+/** What streams capture, by Kafka Connect or by the gateway's own reader of MongoDB: one table of sources for both. */
+export function isCaptured(source: Source): boolean {
+  return isByConnect(source) || source.kind === 'mongodb'
+}
+
 /** The kinds of ingest whose sources Kafka Connect reads. */
 export function isByConnect(source: Source): boolean {
   return (
