@@ -54,7 +54,9 @@ test('killed in the middle of a command: the next process finds it running, and 
 
 test('two at once, one falls silent and wakes: whoever wrote out of turn ends, nothing is missed, no vector runs twice', async () => {
   const project = await createJobProject(inject('kafkaBrokers'))
-  project.putJob('export', 'command', [program(project, '')])
+  // The job's name is of this test alone: runs of all tests lie in one topic.
+  const job = `export-${randomUUID().slice(0, 8)}`
+  project.putJob(job, 'command', [program(project, '')])
   const alive: JobProcess[] = []
   const codes: (number | null)[] = []
   let stopping = false
@@ -72,7 +74,7 @@ test('two at once, one falls silent and wakes: whoever wrote out of turn ends, n
   await keep(1)
   await expect.poll(() => activeOf(alive), SETTLE).not.toBeNull()
   await project.commits(10)
-  await expect.poll(async () => (await (await activeOf(alive))?.runs('export'))?.[0]?.state, SETTLE).toBe('succeeded')
+  await expect.poll(async () => (await (await activeOf(alive))?.runs(job))?.[0]?.state, SETTLE).toBe('succeeded')
 
   // Not dead, only silent: its connections stay open, and it goes on where it stood.
   const silent = (await activeOf(alive))!
@@ -84,7 +86,7 @@ test('two at once, one falls silent and wakes: whoever wrote out of turn ends, n
   await project.commits(30)
   await expect
     .poll(async () => {
-      const runs = (await (await activeOf(alive))?.runs('export')) ?? []
+      const runs = (await (await activeOf(alive))?.runs(job)) ?? []
       return runs.map(({ state, vector }) => [state, vector[0]?.from, vector[0]?.to])
     }, SETTLE)
     .toEqual([
