@@ -13,7 +13,10 @@ export type OpeningDeps = {
 /** What is lost, damaged or not there yet may need a person: it is looked for again, ever more rarely. */
 const RETRY: RetryPolicy = { initialMs: 1000, maxMs: 60_000, factor: 2, retries: Number.POSITIVE_INFINITY }
 
-/** Kafka itself is away, or the partition is another process's: nothing that this process could wait out. */
+/**
+ * Kafka itself is away, or the partition is another process's: nothing that this process could wait out. The same goes for what no
+ * part of the mesh has named: a request that failed, say. To open later what was assigned before is safe only for what stands still for everybody.
+ */
 const OF_THE_PROCESS: readonly string[] = [
   'MESH_KAFKA_UNAVAILABLE',
   'MESH_KAFKA_FATAL',
@@ -38,9 +41,8 @@ async function tryToOpen(open: () => Promise<Assignment>): Promise<Opened> {
   try {
     return { assignment: await open(), reason: null }
   } catch (error) {
-    if (isMeshError(error) && OF_THE_PROCESS.includes(error.code)) throw error
-    const hint = isMeshError(error) ? ` — ${error.hint}` : ''
-    return { assignment: null, reason: `the partition cannot be opened: ${describeError(error)}${hint}` }
+    if (!isMeshError(error) || OF_THE_PROCESS.includes(error.code)) throw error
+    return { assignment: null, reason: `the partition cannot be opened: ${describeError(error)} — ${error.hint}` }
   }
 }
 
