@@ -105,7 +105,7 @@ test('a gateway that is killed in the middle of a run loses nothing, repeats not
   await until(async () => ((await status(last, name))?.lastOk ?? null) !== null, 'the run to end', 60_000)
   const seen = ids(await committedRecords(kafka, topic))
   expect([...new Set(seen)]).toEqual(Array.from({ length: 40 }, (_, i) => i))
-}, 180_000)
+}, 300_000)
 
 test('of two gateways one polls, and the other takes over when it dies', async () => {
   const { name, topic } = await world(5, PAGED)
@@ -122,7 +122,7 @@ test('of two gateways one polls, and the other takes over when it dies', async (
   api.things = thingsUpTo(9)
   await until(async () => (await status(other, name))?.leads === true, 'the other to lead', 60_000)
   await until(async () => new Set(ids(await committedRecords(kafka, topic))).size === 9, 'the new things', 60_000)
-}, 180_000)
+}, 300_000)
 
 test('an address that is not allowed is told in /readyz and metrics, and never connected to', async () => {
   const { name } = await world(1, PAGED)
