@@ -43,7 +43,8 @@ export function createPartitionWriters(
   const writers = new Map<number, TransactionalWriter>()
 
   function open(partition: number): Promise<TransactionalProducer> {
-    const opening = producers.get(partition) ?? kafka.transactional({ transactionalId: `${group}.${partition}`, group })
+    const options = { transactionalId: `${group}.${partition}`, group, topics: Object.values(topics) }
+    const opening = producers.get(partition) ?? kafka.transactional(options)
     producers.set(partition, opening)
     return opening
   }

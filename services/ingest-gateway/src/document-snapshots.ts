@@ -30,7 +30,7 @@ export function createDocumentSnapshots(options: {
         if (ingest.kind !== 'cdc' || ingest.source !== source) continue
         if (collection !== null && ingest.table !== collection) continue
         const transactionalId = sourceGroup(stream.contract.name, id)
-        const session = await openSourceSession({ kafka, id, transactionalId, now })
+        const session = await openSourceSession({ kafka, id, transactionalId, topic: stream.rawTopic, now })
         try {
           const position = session.state as MongoPosition | null
           const next = anew || position === null ? null : withSnapshotAgain(position)

@@ -1,4 +1,4 @@
-import { CURSORS_TOPIC } from '@mesh/shared/core/topics'
+import { CURSORS_TOPIC, rawTopic } from '@mesh/shared/core/topics'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { readCursorRecords } from './adapters/cursor-records.ts'
 import { openSourceSession } from './adapters/source-session.ts'
@@ -19,7 +19,7 @@ export async function forgetPositions(kafka: KafkaPort, source: string, now: () 
     const key = part === null ? id : partKey(id, part)
     const group = sourceGroup(stream, id)
     const transactionalId = part === null ? group : `${group}.${part}`
-    const session = await openSourceSession({ kafka, id: key, transactionalId, now })
+    const session = await openSourceSession({ kafka, id: key, transactionalId, topic: rawTopic(stream), now })
     try {
       if (session.state === null) continue
       const { state, parts } = forgotten(kind, session.state)

@@ -64,7 +64,7 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
     return createSourceLeader({
       kafka,
       groupId: name,
-      open: () => openSourceSession({ kafka, id: pulled.id, transactionalId: name, now }),
+      open: () => openSourceSession({ kafka, id: pulled.id, transactionalId: name, topic: stream.rawTopic, now }),
       task,
       onLed: led,
       onFailing: report.failing,
@@ -107,7 +107,7 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
       connect: () => options.connectForeign(source),
       open: (partition) => {
         const id = partKey(pulled.id, String(partition))
-        return openSourceSession({ kafka, id, transactionalId: `${groupId}.${partition}`, now })
+        return openSourceSession({ kafka, id, transactionalId: `${groupId}.${partition}`, topic: stream.rawTopic, now })
       },
       decode: createForeignDecoder(ingest.format, source, options),
       report,

@@ -37,16 +37,19 @@ export function connectKafka(connection: KafkaConnection): ConnectedKafka {
   const { brokers, clientId, requestTimeoutMs = REQUEST_TIMEOUT_MS, tls, sasl } = connection
   // The other client's connections are plain: a cluster that asks for more is written to by kafkajs.
   const writer = tls || sasl ? 'kafkajs' : (connection.producer ?? 'platformatic')
-  const client: KafkaJs.Kafka = new kafkajs.Kafka({
-    brokers: [...brokers],
-    clientId,
-    ...(tls ? { ssl: tls === true ? true : { ca: [tls.ca] } } : {}),
-    ...(sasl ? { sasl: sasl as KafkaJs.SASLOptions } : {}),
-    requestTimeout: requestTimeoutMs,
-    connectionTimeout: CONNECT_TIMEOUT_MS,
-    // What matters reaches the service as an error; kafkajs's own log repeats every retry.
-    logLevel: kafkajs.logLevel.NOTHING,
-  })
+  const connect = (sockets?: KafkaJs.ISocketFactory): KafkaJs.Kafka =>
+    new kafkajs.Kafka({
+      brokers: [...brokers],
+      clientId,
+      ...(sockets ? { socketFactory: sockets } : {}),
+      ...(tls ? { ssl: tls === true ? true : { ca: [tls.ca] } } : {}),
+      ...(sasl ? { sasl: sasl as KafkaJs.SASLOptions } : {}),
+      requestTimeout: requestTimeoutMs,
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      // What matters reaches the service as an error; kafkajs's own log repeats every retry.
+      logLevel: kafkajs.logLevel.NOTHING,
+    })
+  const client = connect()
   const admin = createKafkaJsAdmin(client, connection)
   const producers = new Set<{ close(): Promise<void> }>()
   function createProducer(options: ProducerOptions | undefined): Promise<Producer> {
@@ -67,7 +70,7 @@ export function connectKafka(connection: KafkaConnection): ConnectedKafka {
       return producer
     },
     async transactional(options) {
-      const transactions = createKafkaJsTransactionClient(client, admin, options)
+      const transactions = createKafkaJsTransactionClient(connect, admin, options)
       const producer = await createTransactionalProducer(transactions, options)
       producers.add(producer)
       return producer

@@ -2,8 +2,10 @@ import { Admin as PlatformaticAdmin } from '@platformatic/kafka'
 import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
 import type { KafkaConnection } from './connection.ts'
+import type { TransactionWire } from './lost-markers.ts'
 import type { Committed, KafkaAdmin, PartitionOffsets, TopicSpec } from './port.ts'
 import { alterTopicConfig, readTopicConfig } from './topic-config.ts'
+import { createTransactionWire } from './transaction-wire.ts'
 
 const READ_UNCOMMITTED = 0
 const READ_COMMITTED = 1
@@ -27,6 +29,7 @@ const STALE_WAIT_MS = 100
 export type KafkaJsAdmin = KafkaAdmin & {
   /** The offset as the last ended transaction left it; waits, for some seconds, while one holds an offset that is not decided. */
   stableCommitted(group: string, topic: string, partition: number): Promise<Committed | null>
+  readonly transactions: TransactionWire
   close(): Promise<void>
 }
 
@@ -151,6 +154,7 @@ export function createKafkaJsAdmin(
       }
       return committed
     },
+    transactions: createTransactionWire(newer),
     async stableCommitted(group, topic, partition) {
       const topics = [{ name: topic, partitionIndexes: [partition] }]
       const groups = [{ groupId: group, topics }]

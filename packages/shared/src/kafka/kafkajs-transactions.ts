@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module'
+import type { Socket } from 'node:net'
 import type * as KafkaJs from 'kafkajs'
 import { isMeshError, MeshError } from '../core/errors.ts'
 import type { RecordToSend } from '../core/record.ts'
@@ -5,6 +7,7 @@ import { recordBytes } from '../core/record.ts'
 import type { KafkaJsAdmin } from './kafkajs-admin.ts'
 import { isRefusedAsTooLarge, kafkajs, type ProduceAnswer } from './kafkajs-client.ts'
 import { CODECS, wireRecord } from './kafkajs-producer.ts'
+import { initSettled } from './lost-markers.ts'
 import type { TopicWrite, TransactionalOptions } from './port.ts'
 import { realScheduler, sleep } from './scheduler.ts'
 import {
@@ -25,16 +28,20 @@ const FENCED = new Set(['INVALID_PRODUCER_EPOCH', 'INVALID_PRODUCER_ID_MAPPING',
  * of a transaction kafkajs's cannot be used again.
  */
 export function createKafkaJsTransactionClient(
-  client: KafkaJs.Kafka,
-  admin: Pick<KafkaJsAdmin, 'committed' | 'stableCommitted'>,
+  connect: ConnectKafkaJs,
+  admin: Pick<KafkaJsAdmin, 'committed' | 'stableCommitted' | 'transactions'>,
   options: TransactionalOptions,
 ): TransactionClient {
-  const { transactionalId, group } = options
+  const { transactionalId, topics, group } = options
   const timeoutMs = options.timeoutMs ?? DEFAULT_TRANSACTION_TIMEOUT_MS
   const compression = kafkajs.CompressionTypes[CODECS[options.compression ?? 'zstd']]
 
   async function open(): Promise<TransactionSession> {
-    const producer = client.producer({
+    let broken = false
+    const sockets = watchedSockets(() => {
+      broken = true
+    })
+    const producer = connect(sockets).producer({
       transactionalId,
       transactionTimeout: timeoutMs,
       maxInFlightRequests: 1,
@@ -44,16 +51,30 @@ export function createKafkaJsTransactionClient(
     try {
       await producer.connect()
       // kafkajs initialises the id with the first transaction.
-      return sessionOf(producer, await patiently(timeoutMs, () => producer.transaction()))
+      const init = (): Promise<KafkaJs.Transaction> => patiently(timeoutMs, () => producer.transaction())
+      const settling = { transactionalId, topics, ...(group === undefined ? {} : { group }) }
+      const first = await initSettled(admin.transactions, settling, init)
+      return sessionOf(producer, first, () => broken)
     } catch (error) {
       await producer.disconnect().catch(() => undefined)
       throw errorOf(error)
     }
   }
 
-  function sessionOf(producer: KafkaJs.Producer, first: KafkaJs.Transaction): TransactionSession {
+  function sessionOf(
+    producer: KafkaJs.Producer,
+    first: KafkaJs.Transaction,
+    isBroken: () => boolean,
+  ): TransactionSession {
     let transaction: KafkaJs.Transaction | null = first
-    const current = async (): Promise<KafkaJs.Transaction> => (transaction ??= await producer.transaction())
+    let begun = false
+
+    async function current(): Promise<KafkaJs.Transaction> {
+      // A broker that went away may have lost the markers of the last transaction: it is settled before another one is laid over it.
+      if (!begun && isBroken()) throw new Error('a connection broke since the last transaction')
+      begun = true
+      return (transaction ??= await producer.transaction())
+    }
 
     async function send(topic: string, records: readonly RecordToSend[]): Promise<number> {
       const open = await current()
@@ -111,6 +132,7 @@ export function createKafkaJsTransactionClient(
       async commit() {
         const ending = await current()
         transaction = null
+        begun = false
         try {
           await ending.commit()
         } catch (error) {
@@ -134,6 +156,19 @@ export function createKafkaJsTransactionClient(
       if (stable) return admin.stableCommitted(group!, topic, partition)
       return (await admin.committed(group!, topic)).get(partition) ?? null
     },
+  }
+}
+
+/** A kafkajs client whose connections come from this factory. */
+export type ConnectKafkaJs = (sockets: KafkaJs.ISocketFactory) => KafkaJs.Kafka
+
+/** kafkajs's own sockets; it says nothing of one that is closed, and connects again in silence. */
+function watchedSockets(onClosed: () => void): KafkaJs.ISocketFactory {
+  const open = (createRequire(import.meta.url)('kafkajs/src/network/socketFactory') as () => KafkaJs.ISocketFactory)()
+  return (options) => {
+    const socket: Socket = open(options)
+    socket.once('close', onClosed)
+    return socket
   }
 }
 

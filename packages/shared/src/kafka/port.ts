@@ -54,6 +54,11 @@ export type TransactionalOptions = {
   /** The group whose offset a step moves. Without one every step has `offset: null` and a `decide`. */
   readonly group?: string
   /**
+   * All topics that steps of this id write to: where a former owner's transaction may be open although the coordinator calls it
+   * complete (lost-markers.ts). It is ended there before the id is used.
+   */
+  readonly topics: readonly string[]
+  /**
    * The broker aborts a transaction that is open for longer, and its owner is fenced. Also how long a step is tried again while
    * the broker does not answer. Default 60,000.
    */

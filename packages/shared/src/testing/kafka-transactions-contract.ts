@@ -165,7 +165,8 @@ export function describeKafkaTransactions(name: string, open: KafkaProcesses): v
       async (when) => {
         const { output, group, launch, readAll } = world()
         const process = await launch()
-        const producer = await process.kafka.transactional({ transactionalId: `${group}-cursor`, timeoutMs: 20_000 })
+        const options = { transactionalId: `${group}-cursor`, topics: [output], timeoutMs: 20_000 }
+        const producer = await process.kafka.transactional(options)
         const asked: string[] = []
         const writes = [{ topic: output, records: [textRecord('row'), textRecord('cursor 1', 1)] }]
         process.lose('end-transaction', when)
@@ -200,7 +201,8 @@ export function describeKafkaTransactions(name: string, open: KafkaProcesses): v
         fencedMs: 200,
         onFatal: (error) => errors.push(error),
         async assign({ partition }) {
-          const own = await process.kafka.transactional({ transactionalId: `${group}-${partition}`, group })
+          const options = { transactionalId: `${group}-${partition}`, group, topics: [output] }
+          const own = await process.kafka.transactional(options)
           if (partition === 0) producer = own
           return {
             position: (await own.committed(input, partition))?.offset ?? 0,

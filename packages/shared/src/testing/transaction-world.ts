@@ -55,7 +55,8 @@ export function useTransactionWorld(open: KafkaProcesses): () => TransactionWorl
       output,
       group,
       launch,
-      owner: (port, more = {}) => port.transactional({ transactionalId: `${group}-0`, group, ...more }),
+      owner: (port, more = {}) =>
+        port.transactional({ transactionalId: `${group}-0`, group, topics: [output], ...more }),
       step: (nextOffset, ...texts) => ({
         writes: [{ topic: output, records: texts.map((text) => textRecord(text)) }],
         offset: { topic: input, partition: 0, progress: { nextOffset, metadata: `at ${nextOffset}` } },

@@ -11,6 +11,8 @@ export type SessionOptions = {
   /** Key of the position on `mesh.cursors`. */
   readonly id: string
   readonly transactionalId: string
+  /** The raw topic that it writes to. */
+  readonly topic: string
   readonly now: () => number
 }
 
@@ -24,8 +26,12 @@ const TRANSACTION_TIMEOUT_MS = 60_000
  * is what counts. The position's record carries a number that every step raises by one; it tells what became of a step.
  */
 export async function openSourceSession(options: SessionOptions): Promise<SourceSession> {
-  const { kafka, id, transactionalId, now } = options
-  const producer = await kafka.transactional({ transactionalId, timeoutMs: TRANSACTION_TIMEOUT_MS })
+  const { kafka, id, transactionalId, topic: raw, now } = options
+  const producer = await kafka.transactional({
+    transactionalId,
+    topics: [raw, CURSORS_TOPIC],
+    timeoutMs: TRANSACTION_TIMEOUT_MS,
+  })
   let found: Map<string, unknown>
   try {
     found = await readCursors(kafka, id)

@@ -88,7 +88,9 @@ async function world(source: MongodbSource = SOURCE) {
   const kafka = createMemoryKafka()
   const stream = polledStream(INGEST, source, { key: [] })
   await createTopics(kafka, stream)
-  const session = () => openSourceSession({ kafka, id: ID, transactionalId: sourceGroup('things', ID), now: () => 1 })
+  const transactionalId = sourceGroup('things', ID)
+  const topic = stream.rawTopic
+  const session = () => openSourceSession({ kafka, id: ID, transactionalId, topic, now: () => 1 })
   const report = { running() {}, waiting() {}, ok() {}, failing() {}, written() {} }
   const records = (): string[] =>
     rawRecords(kafka, stream)

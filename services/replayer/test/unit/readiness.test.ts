@@ -79,7 +79,7 @@ describe('parked records', () => {
 describe('a raw topic that is written in transactions', () => {
   let producer: TransactionalProducer
   beforeEach(async () => {
-    producer = await mesh.kafka.transactional({ transactionalId: 'source.orders' })
+    producer = await mesh.kafka.transactional({ transactionalId: 'source.orders', topics: [RAW] })
   })
 
   const write = (partition: number, text: string): Promise<unknown> => {
@@ -106,7 +106,7 @@ describe('a raw topic that is written in transactions', () => {
   test('a plan ends below a transaction that is open: a reader would wait for its end', async () => {
     await write(0, '1')
     const client = mesh.kafka.client('source')
-    const open = await client.transactional({ transactionalId: 'source.open' })
+    const open = await client.transactional({ transactionalId: 'source.open', topics: [RAW] })
     let held = false
     mesh.kafka.fault(({ kind, client: of }) => {
       if (kind !== 'end-transaction' || of !== 'source') return null

@@ -47,7 +47,7 @@ test('a record of an open or an aborted transaction is nothing to decide; a comm
   const decide = () => Promise.resolve('absent' as const)
   const transact = async (name: string) => {
     const client = kafka.client(name)
-    const producer = await client.transactional({ transactionalId: 'source' })
+    const producer = await client.transactional({ transactionalId: 'source', topics: [RAW] })
     return { client, written: producer.transact({ writes, offset: null, decide }) }
   }
   // The end of this one stands still on the way to the broker, and then its process dies.
@@ -60,7 +60,7 @@ test('a record of an open or an aborted transaction is nothing to decide; a comm
 
   first.client.kill()
   stuck.resolve('before')
-  await kafka.client('heir').transactional({ transactionalId: 'source' })
+  await kafka.client('heir').transactional({ transactionalId: 'source', topics: [RAW] })
   expect((await kafka.admin.offsets(RAW))[0]).toMatchObject({ lastStableOffset: 2, highWatermark: 2 })
   expect(await verdict()).toBe('closed')
 

@@ -90,7 +90,7 @@ describe('what plain kafkajs does wrong when it writes, beside the port', () => 
     it('the port settles it and goes on', async () => {
       const proxy = await startKafkaProxy(brokers[0]!)
       const own = connectKafka({ brokers: [proxy.address], clientId: 'b3' })
-      const producer = await own.transactional({ transactionalId: topic, group: topic })
+      const producer = await own.transactional({ transactionalId: topic, group: topic, topics: [topic] })
       proxy.intercept(({ apiKey, nth }) => (apiKey === API.endTxn && nth === 1 ? 'cut-after' : 'pass'))
       for (const [i, text] of ['a', 'b'].entries()) {
         const progress = { nextOffset: i + 1, metadata: '' }
@@ -124,7 +124,7 @@ describe('what plain kafkajs does wrong when it writes, beside the port', () => 
     })
 
     it('the port says that it is fenced; opened again, it goes on', async () => {
-      const options = { transactionalId: topic, group: topic }
+      const options = { transactionalId: topic, group: topic, topics: [topic] }
       const former = await kafka.transactional(options)
       await kafka.transactional(options)
       const step = {

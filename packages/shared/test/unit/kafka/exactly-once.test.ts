@@ -32,7 +32,7 @@ async function startCopier(client: MemoryClient, next: () => number, onFatal: ()
     onFatal,
     async assign({ topic, partition }) {
       const transactionalId = `${GROUP}-${partition}`
-      const producer = await client.transactional({ transactionalId, group: GROUP, timeoutMs: 8000 })
+      const producer = await client.transactional({ transactionalId, group: GROUP, topics: ['out'], timeoutMs: 8000 })
       producers.set(partition, producer)
       pending.set(partition, [])
       let position = (await producer.committed(topic, partition))?.offset ?? 0

@@ -18,7 +18,7 @@ beforeEach(async () => {
 })
 
 function open(client: MemoryClient, id: string): Promise<SourceSession> {
-  return openSourceSession({ kafka: client, id, transactionalId: `mesh.source.${id}`, now: () => 0 })
+  return openSourceSession({ kafka: client, id, transactionalId: `mesh.source.${id}`, topic: RAW, now: () => 0 })
 }
 
 function page(session: SourceSession, n: number): Promise<void> {

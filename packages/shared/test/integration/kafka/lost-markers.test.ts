@@ -1,0 +1,166 @@
+import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { type Stack, startStack } from '../../../../cli/src/stack/stack.ts'
+import { bytesText, textBytes } from '../../../src/core/record.ts'
+import { type ConnectedKafka, connectKafka } from '../../../src/kafka/connect-kafka.ts'
+import { API, type KafkaProxy, startKafkaProxy } from '../../../src/testing/kafka-proxy.ts'
+import { plainClient } from '../../support/plain-kafkajs.ts'
+
+const ROOT = new URL('../../../../../', import.meta.url).pathname
+const BROKER_RESOURCE = 4
+const NO_ERROR = Buffer.alloc(8)
+
+/**
+ * A transaction without markers, as Kafka leaves one behind after KAFKA-20734. The moment in which a broker makes one does not last, so
+ * a proxy makes it: it answers in the coordinator's place, which then knows nothing of the records. That takes a broker that does not
+ * ask its coordinator (`transaction.partition.verification.enable`), so the test has one of its own.
+ */
+describe('a transaction whose markers were lost', { timeout: 120_000 }, () => {
+  let stateDir: string
+  let stack: Stack
+  let kafka: ConnectedKafka
+  let proxy: KafkaProxy
+  let topic: string
+  let input: string
+
+  beforeAll(async () => {
+    stateDir = await mkdtemp(join(tmpdir(), 'mesh-lost-markers-'))
+    stack = await startStack({
+      stateDir,
+      cacheDir: inject('stackCache'),
+      codeDir: ROOT,
+      env: process.env,
+      ports: 'free',
+      only: ['kafka'],
+      archives: false,
+    })
+    const brokers = [stack.addresses.kafkaBrokers]
+    const admin = plainClient(brokers).admin()
+    await admin.connect()
+    const configEntries = [{ name: 'transaction.partition.verification.enable', value: 'false' }]
+    await admin.alterConfigs({ validateOnly: false, resources: [{ type: BROKER_RESOURCE, name: '1', configEntries }] })
+    await admin.disconnect()
+    kafka = connectKafka({ brokers, clientId: 'lost-markers' })
+    proxy = await startKafkaProxy(brokers[0]!)
+  })
+  afterAll(async () => {
+    await kafka?.close()
+    await proxy?.close()
+    await stack?.stop()
+    await rm(stateDir, { recursive: true, force: true })
+  })
+  beforeEach(async () => {
+    topic = `out-${randomUUID()}`
+    input = `in-${randomUUID()}`
+    await kafka.admin.ensureTopics([topic, input].map((name) => ({ name, partitions: 2, config: {} })))
+  })
+
+  /** An owner whose one transaction on partition 0 ends as said, and whose next, on partition 1, has no end in any log. */
+  async function leave(end: 'commit' | 'abort'): Promise<void> {
+    const producer = plainClient([proxy.address]).producer({ transactionalId: topic, maxInFlightRequests: 1 })
+    await producer.connect()
+    const first = await producer.transaction()
+    await first.send({ topic, messages: [{ partition: 0, value: 'first' }] })
+    await first[end]()
+    const forged: number[] = [API.addPartitionsToTxn, API.addOffsetsToTxn, API.endTxn]
+    const lost = await producer.transaction()
+    proxy.answer(({ apiKey }) => (forged.includes(apiKey) ? NO_ERROR : null))
+    await lost.send({ topic, messages: [{ partition: 1, value: 'lost' }] })
+    const topics = [{ topic: input, partitions: [{ partition: 0, offset: '7', metadata: 'books' }] }]
+    await lost.sendOffsets({ consumerGroupId: topic, topics } as Parameters<typeof lost.sendOffsets>[0])
+    await lost.commit()
+    proxy.answer(null)
+    await producer.disconnect()
+    expect((await kafka.admin.offsets(topic))[1]).toMatchObject({ lastStableOffset: 0, highWatermark: 1 })
+  }
+
+  async function committed(partition: number): Promise<string[]> {
+    const { lastStableOffset: to, highWatermark } = (await kafka.admin.offsets(topic))[partition]!
+    expect(to).toBe(highWatermark)
+    const seen: string[] = []
+    await kafka.readRanges(
+      topic,
+      [{ partition, from: 0, to }],
+      ({ records }) => void seen.push(...records.map(({ value }) => bytesText(value!))),
+    )
+    return seen
+  }
+
+  const record = (text: string) => ({ partition: 1, key: null, value: textBytes(text), headers: [] })
+  const owner = () => kafka.transactional({ transactionalId: topic, group: topic, topics: [topic] })
+
+  it('plain Kafka and kafkajs commit it with the next one, although it was aborted', async () => {
+    await leave('abort')
+    const next = plainClient([stack.addresses.kafkaBrokers]).producer({
+      transactionalId: topic,
+      maxInFlightRequests: 1,
+    })
+    await next.connect()
+    const transaction = await next.transaction()
+    await transaction.send({ topic, messages: [{ partition: 1, value: 'next' }] })
+    await transaction.commit()
+    await next.disconnect()
+    expect(await committed(1)).toEqual(['lost', 'next'])
+  })
+
+  it('the port ends it as its coordinator had decided: aborted', async () => {
+    await leave('abort')
+    const producer = await owner()
+    expect(await producer.committed(input, 0)).toBeNull()
+    expect(await committed(1)).toEqual([])
+    const offset = { topic: input, partition: 0, progress: { nextOffset: 1, metadata: '' } }
+    await producer.transact({ writes: [{ topic, records: [record('next')] }], offset })
+    await producer.close()
+    expect(await committed(1)).toEqual(['next'])
+    expect(await committed(0)).toEqual([])
+  })
+
+  it('the port ends it as its coordinator had decided: committed, with the group’s offset', async () => {
+    await leave('commit')
+    const producer = await owner()
+    expect(await producer.committed(input, 0)).toEqual({ offset: 7, metadata: 'books' })
+    expect(await committed(1)).toEqual(['lost'])
+    const offset = { topic: input, partition: 0, progress: { nextOffset: 8, metadata: '' } }
+    await producer.transact({ writes: [{ topic, records: [record('next')] }], offset })
+    expect(await producer.committed(input, 0)).toEqual({ offset: 8, metadata: '' })
+    await producer.close()
+    expect(await committed(1)).toEqual(['lost', 'next'])
+  })
+
+  it('what an owner in between did not get to settle is committed: its end may have been confirmed', async () => {
+    await leave('commit')
+    const between = plainClient([stack.addresses.kafkaBrokers]).producer({
+      transactionalId: topic,
+      maxInFlightRequests: 1,
+    })
+    await between.connect()
+    await between.transaction()
+    await between.disconnect()
+    const producer = await owner()
+    expect(await producer.committed(input, 0)).toEqual({ offset: 7, metadata: 'books' })
+    await producer.close()
+    expect(await committed(1)).toEqual(['lost'])
+  })
+
+  it('an owner whose connection broke settles what it left before it writes again', async () => {
+    const own = connectKafka({ brokers: [proxy.address], clientId: 'broken' })
+    const producer = await own.transactional({ transactionalId: topic, group: topic, topics: [topic] })
+    const step = (nextOffset: number, text: string) => ({
+      writes: [{ topic, records: [record(text)] }],
+      offset: { topic: input, partition: 0, progress: { nextOffset, metadata: text } },
+    })
+    await producer.transact(step(1, 'a'))
+    const taken = proxy.count(API.initProducerId)
+    await producer.transact(step(2, 'b'))
+    expect(proxy.count(API.initProducerId)).toBe(taken)
+    proxy.cut()
+    proxy.accept()
+    await producer.transact(step(3, 'c'))
+    expect(proxy.count(API.initProducerId)).toBe(taken + 1)
+    await own.close()
+    expect(await committed(1)).toEqual(['a', 'b', 'c'])
+  })
+})
