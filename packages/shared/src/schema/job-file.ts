@@ -119,7 +119,9 @@ function checkFlink(raw: RawJob, report: (path: YamlPath, reason: string) => voi
   if ((raw.concurrency ?? 1) > 1) report(['concurrency'], 'concurrency is 1 for engine flink: its runs write one sink')
   const { watermarks = {} } = raw.flink as FlinkPart
   const reads = raw.inputs.map(({ stream }) => stream)
-  for (const stream of Object.keys(watermarks)) {
+  for (const [stream, { delay }] of Object.entries(watermarks)) {
+    if (ms(delay) > MAX_DELAY_MS)
+      report(['flink', 'watermarks', stream, 'delay'], 'Flink takes a delay of 999d at most')
     if (reads.includes(stream)) continue
     report(['flink', 'watermarks', stream], `the job does not read \`${stream}\`; its inputs are: ${reads.join(', ')}`)
   }
@@ -136,7 +138,9 @@ function checkStreaming(raw: RawJob, report: (path: YamlPath, reason: string) =>
   }
 }
 
-type FlinkPart = { readonly mode?: string; readonly watermarks?: Readonly<Record<string, unknown>> }
+type FlinkPart = { readonly mode?: string; readonly watermarks?: Readonly<Record<string, { readonly delay: string }>> }
+
+const MAX_DELAY_MS = 999 * 86_400_000
 
 const streams = (raw: RawJob): boolean =>
   raw.engine === 'flink' && (raw.flink as FlinkPart | undefined)?.mode === 'streaming'

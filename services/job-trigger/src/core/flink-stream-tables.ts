@@ -34,7 +34,7 @@ function interval(ms: number): string {
   const days = Math.floor(ms / 86_400_000)
   // The rest of it as hh:mm:ss.mmm.
   const rest = new Date(ms % 86_400_000).toISOString().slice(11, -1)
-  return `INTERVAL '${days} ${rest}' DAY(6) TO SECOND(3)`
+  return `INTERVAL '${days} ${rest}' DAY(3) TO SECOND(3)`
 }
 
 /** `mesh-src` within its sequence as text that sorts: offset, then index. */

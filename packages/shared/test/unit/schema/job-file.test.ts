@@ -87,6 +87,12 @@ describe('a bad job file is refused with file, line and the way out', () => {
       /does not read `boats`; its inputs are: flights/,
     ],
     [
+      'a watermark that is later than Flink can say',
+      `${GOOD.replace('dbt', 'flink')}flink:\n  sql: a.sql\n  mode: streaming\n  watermarks:\n    flights: { column: at, delay: 1000d }\n`,
+      9,
+      /999d/,
+    ],
+    [
       'a watermark without its delay',
       `${GOOD.replace('dbt', 'flink')}flink:\n  sql: a.sql\n  mode: streaming\n  watermarks:\n    flights: { column: at }\n`,
       9,
