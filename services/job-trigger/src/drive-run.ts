@@ -28,6 +28,7 @@ export async function driveRun(deps: DriveDeps, found: Run): Promise<void> {
   const { clock, signal } = deps
   let run = found
   let away = 0
+  let forgotten = 0
   const pause = async (): Promise<void> => clock.wait(awayPauseMs(++away, deps.jitter()), signal)
 
   while (!signal.aborted) {
@@ -93,9 +94,11 @@ export async function driveRun(deps: DriveDeps, found: Run): Promise<void> {
       return unsure(current, trouble)
     }
     away = 0
+    if (status.state !== 'unknown') forgotten = 0
     switch (status.state) {
       case 'unknown':
-        return current.streaming?.engineState ? saved(lost(current, clock.now())) : submitted(current)
+        if (!current.streaming?.engineState) return submitted(current)
+        return ++forgotten < LOST_AFTER_LOOKS ? waited(current) : saved(lost(current, clock.now()))
       case 'running':
         if (current.streaming) return streams(current, status.stream ?? { engineState: 'RUNNING', artefacts: {} })
         return overdue(current) ? timedOut(current) : waited(current)
@@ -169,6 +172,9 @@ export async function driveRun(deps: DriveDeps, found: Run): Promise<void> {
     return next
   }
 }
+
+/** An engine that comes up may answer before it has recovered what it had. */
+const LOST_AFTER_LOOKS = 10
 
 export function execution(job: JobDefinition, run: Run): Execution {
   const id = executionId(run)

@@ -5,6 +5,7 @@ import { MeshError } from '@mesh/shared/core/errors'
 import type { RunError, RunResult } from '@mesh/shared/core/runs'
 import { type FlinkScript, type FlinkStatement, parseFlinkScript } from '@mesh/shared/schema/flink-script'
 import type { Execution, ExecutionStatus, JobEngine, StreamControl } from '../core/ports.ts'
+import { executionId } from '../core/run-state.ts'
 import { executionFolder, prepareExecution, readWhole, writeWhole } from './execution-folder.ts'
 import { FlinkStatementError, openFlinkSession, rootCause } from './flink-gateway.ts'
 import { createFlinkJobs, type FlinkJob, flinkJobId } from './flink-jobs.ts'
@@ -42,6 +43,8 @@ export function createFlinkEngine(options: FlinkEngineOptions): JobEngine & { re
     if (readWhole<Refused>(folder.result) !== null || (await jobs.find(execution.id)) !== null) return
     const script = scriptOf(execution)
     await jobs.requireTaskManager()
+    // One that was given up for lost and is there after all would write beside this one.
+    if (execution.run.streaming && execution.run.attempt > 1) await jobs.cancel(attemptBefore(execution))
     const tables = await options.sources.tablesOf(execution)
     prepareExecution(folder, execution)
     const refuse = (message: string): void =>
@@ -194,6 +197,8 @@ export function createFlinkEngine(options: FlinkEngineOptions): JobEngine & { re
     close: async () => {},
   }
 }
+
+const attemptBefore = ({ run }: Execution): string => executionId({ id: run.id, attempt: run.attempt - 1 })
 
 /** What a session does, for `sql-client.sh -f` and for people who look for what was submitted. */
 function wholeScript(properties: Readonly<Record<string, string>>, statements: readonly string[]): string {

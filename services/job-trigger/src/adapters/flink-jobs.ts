@@ -48,7 +48,8 @@ export function createFlinkJobs(url: string | null): FlinkJobs {
   return {
     find,
     async cancel(executionId) {
-      if ((await find(executionId)) === null) return
+      const found = await find(executionId)
+      if (found === null || hasEnded(found)) return
       const reply = await ask('PATCH', `${pathOf(executionId)}?mode=cancel`)
       // 409: it has ended by itself.
       if (!reply.ok && reply.status !== 404 && reply.status !== 409) throw unexpected(reply)

@@ -11,8 +11,8 @@ export type FakeEngine = JobEngine & {
   /** Decides what a new execution comes to; `hold` leaves it running. */
   behave: (execution: Execution) => 'succeed' | 'fail' | 'hold'
   finish(id: string, how: 'succeed' | 'fail'): void
-  /** As a JobManager that was started anew. */
-  forget(id: string): void
+  /** As a JobManager that was started anew; what it gives recovers the execution. */
+  forget(id: string): () => void
   /** Of executions that stream: the newest checkpoint, by execution id. */
   readonly checkpoints: Map<string, string>
   /** 'good', or why none can be taken. */
@@ -31,7 +31,11 @@ export function createFakeEngine(): FakeEngine {
     checkpoints: new Map(),
     savepoints: 'good',
     programText: 'program',
-    forget: (id) => void statuses.delete(id),
+    forget(id) {
+      const status = statuses.get(id)!
+      statuses.delete(id)
+      return () => void statuses.set(id, status)
+    },
     streaming: {
       async stop({ id }) {
         if (engine.away) throw new MeshError('MESH_JOB_ENGINE_AWAY', 'nobody listens')

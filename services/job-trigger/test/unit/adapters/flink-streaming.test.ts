@@ -19,6 +19,9 @@ const triggers = new Set<string>()
 const stops: unknown[] = []
 let properties: Record<string, string> = {}
 let known = false
+/** The one job that the JobManager knows; null: any. */
+let only: string | null = null
+const cancelled: string[] = []
 
 const point = (id: number, path: string): object => ({ id, external_path: path })
 const server = scriptedServer((request, body): [number, unknown] => {
@@ -35,7 +38,12 @@ const server = scriptedServer((request, body): [number, unknown] => {
   if (url.endsWith('/status')) return [200, { status: 'FINISHED' }]
   if (url.startsWith('/v3/')) return [200, { jobID: 'j' }]
   const rest = /^\/jobs\/[0-9a-f]{32}(.*)$/.exec(url)?.[1]
-  if (rest === undefined || !known) return [404, { errors: ['not found'] }]
+  if (rest === undefined || !known || (only !== null && !url.includes(only))) return [404, { errors: ['not found'] }]
+  if (request.method === 'PATCH') {
+    cancelled.push(url.slice('/jobs/'.length, '/jobs/'.length + 32))
+    state = 'CANCELED'
+    return [202, {}]
+  }
   if (rest === '/checkpoints') return [200, { latest: checkpoints }]
   if (rest.startsWith('/exceptions')) return [200, { exceptionHistory: { entries: [] } }]
   if (rest === '/stop') {
@@ -65,6 +73,7 @@ beforeEach(() => {
   triggers.clear()
   stops.length = 0
   known = true
+  only = null
 })
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 
@@ -105,6 +114,18 @@ test('it is submitted as a streaming job that checkpoints, keeps them, and recov
   known = false
   await engine().submit(streaming())
   expect(properties).not.toHaveProperty('execution.state-recovery.path')
+})
+
+test('an attempt ends the one before it, should that be there after all', async () => {
+  const execution = streaming({ recoverFrom: 'file:///chk-9' })
+  const second = { ...execution, id: `${execution.run.id}.2`, run: { ...execution.run, attempt: 2 } }
+  state = 'RUNNING'
+  known = false
+  await engine().submit(second)
+  expect(cancelled).toEqual([])
+  only = flinkJobId(execution.id)
+  await engine().submit(second)
+  expect(cancelled).toEqual([flinkJobId(execution.id)])
 })
 
 test('a running one is shown in the word of Flink, with its page and the checkpoint that it has', async () => {
