@@ -23,7 +23,7 @@ export function faultTests(world: () => FlinkWorld): void {
       const [before] = await runs(STREAMING)
       putScript(
         'poison.sql',
-        `${copiesTable()}\nINSERT INTO copies SELECT id, CAST(1 / (delay - delay) AS STRING) FROM flights;\n`,
+        `${copiesTable()}\nINSERT INTO copies SELECT id, CAST(1 / (CHAR_LENGTH(origin) - 3) AS STRING) FROM flights;\n`,
       )
       putJob(mesh, 'poison', [
         'engine: flink',
