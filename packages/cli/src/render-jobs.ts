@@ -1,4 +1,4 @@
-import type { JobView, Run } from '@mesh/shared/core/runs'
+import type { JobView, Run, StreamingState } from '@mesh/shared/core/runs'
 import { renderColumns } from './table.ts'
 
 /** @param now epoch ms */
@@ -22,9 +22,15 @@ export function renderJobs(jobs: readonly JobView[], now: number): string {
 export function jobState(job: JobView): string {
   if (job.error) return 'REFUSED'
   const [run] = job.open
-  if (!run) return 'idle'
+  if (!run) return job.last?.state === 'stopped' ? 'stopped' : 'idle'
+  if (run.streaming && run.state === 'running' && !run.error) return streamText(run.streaming)
   if (run.error) return `waits: ${run.error.message}`.slice(0, 80)
   return run.state === 'planned' ? 'starting' : run.state === 'failed' ? 'tries again' : 'running'
+}
+
+function streamText({ stop, engineState, changed }: StreamingState): string {
+  if (stop) return 'stopping, with a savepoint'
+  return `streams: ${engineState ?? 'starting'}${changed ? ', by a program that has changed since' : ''}`
 }
 
 /** `flights v1 [0, 5000), github v1 [0, 329)`: per stream, summed over its partitions. */

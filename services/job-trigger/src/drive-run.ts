@@ -1,9 +1,10 @@
 import { isMeshError } from '@mesh/shared/core/errors'
 import type { Run, RunError } from '@mesh/shared/core/runs'
 import type { JobDefinition } from '@mesh/shared/schema/job-file'
-import type { Clock, Execution, ExecutionStatus, JobEngine } from './core/ports.ts'
+import type { Clock, Execution, ExecutionStatus, JobEngine, StreamLook } from './core/ports.ts'
 import { runInput } from './core/run-input.ts'
-import { awayPauseMs, begin, executionId, fail, iso, putBack, succeed, supersede } from './core/run-state.ts'
+import { awayPauseMs, begin, executionId, fail, isOpen, iso, putBack, succeed, supersede } from './core/run-state.ts'
+import { afterFailure, lost, type StreamStop, seen, stopFailed, stopped, withStream } from './core/streaming.ts'
 
 export type DriveDeps = {
   readonly job: JobDefinition
@@ -14,6 +15,8 @@ export type DriveDeps = {
   readonly save: (run: Run) => Promise<void>
   /** The run that takes this one's place while no engine has it, or null. */
   readonly replace: (waiting: Run) => Run | null
+  /** Whether a run that streams is to end, and why. */
+  readonly wantsStop: (run: Run) => StreamStop | null
   readonly signal: AbortSignal
 }
 
@@ -25,10 +28,27 @@ export async function driveRun(deps: DriveDeps, found: Run): Promise<void> {
   const { clock, signal } = deps
   let run = found
   let away = 0
+  let forgotten = 0
   const pause = async (): Promise<void> => clock.wait(awayPauseMs(++away, deps.jitter()), signal)
 
   while (!signal.aborted) {
+    const stop = run.streaming === undefined || run.streaming.stop !== null ? null : deps.wantsStop(run)
+    if (stop !== null && isOpen(run)) {
+      // Written before the engine is asked: whatever dies after it, the stop is gone on with.
+      run = await saved(withStream(run, { stop }))
+      continue
+    }
     if (run.state === 'planned' || run.state === 'failed') {
+      if (run.streaming?.stop) {
+        run = await saved(stopped(run, { savepoint: null, result: null }, clock.now()))
+        return
+      }
+      if (run.streaming && run.nextAttemptAt !== null && Date.parse(run.nextAttemptAt) > clock.now()) {
+        // A stop is not to wait for the whole pause.
+        const left = Date.parse(run.nextAttemptAt) - clock.now()
+        await clock.wait(Math.min(left, deps.engine.pollMs), signal)
+        continue
+      }
       if (run.nextAttemptAt !== null) await clock.wait(Math.max(0, Date.parse(run.nextAttemptAt) - clock.now()), signal)
       if (signal.aborted) return
       const other = run.nextAttemptAt === null ? null : deps.replace(run)
@@ -39,6 +59,7 @@ export async function driveRun(deps: DriveDeps, found: Run): Promise<void> {
         continue
       }
       run = begin(run, clock.now())
+      if (run.streaming) run = withStream(run, { program: await program(run), changed: false, engineState: null })
       await deps.save(run)
       run = await submitted(run)
       continue
@@ -73,16 +94,43 @@ export async function driveRun(deps: DriveDeps, found: Run): Promise<void> {
       return unsure(current, trouble)
     }
     away = 0
+    if (status.state !== 'unknown') forgotten = 0
     switch (status.state) {
       case 'unknown':
-        return submitted(current)
+        if (!current.streaming?.engineState) return submitted(current)
+        return ++forgotten < LOST_AFTER_LOOKS ? waited(current) : saved(lost(current, clock.now()))
       case 'running':
+        if (current.streaming) return streams(current, status.stream ?? { engineState: 'RUNNING', artefacts: {} })
         return overdue(current) ? timedOut(current) : waited(current)
       case 'succeeded':
         return saved(succeed(current, status.result, clock.now()))
+      case 'stopped':
+        return saved(stopped(current, status, clock.now()))
       case 'failed':
-        return failed(current, status.error, status.result)
+        return failed(
+          current.streaming ? afterFailure(current, status.checkpoint ?? null) : current,
+          status.error,
+          status.result,
+        )
     }
+  }
+
+  async function streams(current: Run, look: StreamLook): Promise<Run> {
+    const shown = seen(current, look, await program(current))
+    if (shown !== current) await deps.save(shown)
+    if (!shown.streaming!.stop) return waited(shown)
+    try {
+      const reason = await deps.engine.streaming!.stop(execution(deps.job, shown), shown.streaming!.stop.at)
+      return await (reason === null ? waited(shown) : saved(stopFailed(shown, reason)))
+    } catch (error) {
+      const trouble = engineTrouble(error)
+      if (trouble === null) throw error
+      return unsure(shown, trouble)
+    }
+  }
+
+  async function program(current: Run): Promise<string | null> {
+    return (await deps.engine.streaming?.program(execution(deps.job, current))) ?? null
   }
 
   /** Visible, and asked again: the attempt may be under way. */
@@ -124,6 +172,9 @@ export async function driveRun(deps: DriveDeps, found: Run): Promise<void> {
     return next
   }
 }
+
+/** An engine that comes up may answer before it has recovered what it had. */
+const LOST_AFTER_LOOKS = 10
 
 export function execution(job: JobDefinition, run: Run): Execution {
   const id = executionId(run)

@@ -3,10 +3,20 @@ import type { JobView, Run } from '@mesh/shared/core/runs'
 import type { StreamVersions } from '@mesh/shared/core/versions'
 import type { JobDefinition } from '@mesh/shared/schema/job-file'
 import { type Activity, noteActivity } from './core/coalescer.ts'
-import { decide, hasPending, type Moment, nextScheduleAt, pendingOf, replacement } from './core/planner.ts'
+import { decideStream } from './core/plan-stream.ts'
+import {
+  decide,
+  hasPending,
+  type Moment,
+  movedStreams,
+  nextScheduleAt,
+  pendingOf,
+  replacement,
+} from './core/planner.ts'
 import type { Clock, JobEngine, RunStore } from './core/ports.ts'
 import { isOpen, iso, revive } from './core/run-state.ts'
 import { forgettable, type RunTable } from './core/run-table.ts'
+import { resumeProblem, runProblem, type StreamStop, stopProblem, withStream } from './core/streaming.ts'
 import { vectorSize } from './core/vector.ts'
 import { driveRun } from './drive-run.ts'
 
@@ -33,6 +43,10 @@ export type JobLoop = {
   wake(): void
   request(full: boolean): Promise<Run>
   retry(run: Run): Promise<Run>
+  /** Asks the run that streams to end with a savepoint; resolves once that is written down. */
+  stopStream(): Promise<Run>
+  /** Goes on from the savepoint of the run that was stopped, or from the one that is named. */
+  resumeStream(from: string | null): Promise<Run>
   view(): Omit<JobView, 'file' | 'error'>
   /** Resolves when nothing of this loop writes any more. Runs stay as they are. */
   stop(): Promise<void>
@@ -46,6 +60,7 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
   const driving = new Map<string, Promise<void>>()
   let busy = 0
   const requests: { full: boolean; at: string; done: PromiseWithResolvers<Run> }[] = []
+  const stops = new Map<string, { stop: StreamStop; done: PromiseWithResolvers<Run> }>()
   let activity: Activity | null = null
   let nap = new AbortController()
 
@@ -55,7 +70,7 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
       job,
       positions: table.positions,
       versions: deps.versions(),
-      latest: table.of(job.name).at(-1) ?? null,
+      latest: latest(),
       activity,
       request: request ? { full: request.full, at: request.at } : null,
       since,
@@ -67,6 +82,11 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
     await deps.store.putRun(run)
     table.set(run)
     deps.entered(run)
+    const asked = stops.get(run.id)
+    if (asked && (run.streaming?.stop || !isOpen(run))) {
+      stops.delete(run.id)
+      asked.done.resolve(run)
+    }
     if (isOpen(run)) return
     for (const { id } of forgettable(table.of(job.name), deps.keepRuns)) {
       await deps.store.dropRun(id)
@@ -90,6 +110,12 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
           // What came meanwhile is part of it: the quiet period begins anew.
           activity = null
           return other
+        },
+        wantsStop(current) {
+          const asked = stops.get(current.id)
+          if (asked) return asked.stop
+          const moved = movedStreams(moment()).length > 0
+          return moved && current.attempt > 0 ? { at: iso(clock.now()), reason: 'cutover' } : null
         },
         signal: stopping.signal,
       },
@@ -124,7 +150,7 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
         continue
       }
       activity ??= hasPending(moment()) ? noteActivity(null, clock.now()) : null
-      const decision = decide(moment())
+      const decision = job.streaming ? decideStream(moment()) : decide(moment())
       if (decision.kind === 'wait') {
         await sleep(decision.until)
         continue
@@ -147,6 +173,26 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
     nap.abort()
   }
 
+  const latest = (): Run | null => table.of(job.name).at(-1) ?? null
+
+  async function resumed(from: string | null): Promise<Run> {
+    const run = latest()
+    refuse(resumeProblem(run, from, movedStreams(moment()).length > 0))
+    const again = withStream(revive(run!, run!.asOf, clock.now()), {
+      recoverFrom: from ?? run!.streaming!.recoverFrom,
+      stop: null,
+      engineState: null,
+      changed: false,
+    })
+    await save(again)
+    wake()
+    return again
+  }
+
+  function refuse(problem: string | null): void {
+    if (problem !== null) throw new MeshError('MESH_JOB_STREAMING', `${job.name}: ${problem}`)
+  }
+
   const running = loop().catch(broken)
 
   return {
@@ -156,13 +202,15 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
       activity = noteActivity(activity, clock.now())
       wake()
     },
-    request(full) {
+    async request(full) {
+      refuse(job.streaming ? runProblem(latest(), full) : null)
       const done = Promise.withResolvers<Run>()
       requests.push({ full, at: iso(clock.now()), done })
       wake()
       return done.promise
     },
     async retry(run) {
+      if (run.streaming !== undefined && run.id === latest()?.id) return resumed(null)
       if (run.state !== 'dead') throw new MeshError('MESH_JOB_NOT_DEAD', `run ${run.id} is ${run.state}`)
       const asOf = table.of(job.name).at(-1)?.asOf ?? run.asOf
       const again = revive(run, asOf, clock.now())
@@ -170,6 +218,17 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
       wake()
       return again
     },
+    async stopStream() {
+      const run = latest()
+      refuse(stopProblem(run))
+      const before = stops.get(run!.id)
+      if (before) return before.done.promise
+      if (run!.streaming!.stop) return run!
+      const done = Promise.withResolvers<Run>()
+      stops.set(run!.id, { stop: { at: iso(clock.now()), reason: 'asked' }, done })
+      return done.promise
+    },
+    resumeStream: resumed,
     view() {
       const runs = table.of(job.name)
       const next = nextScheduleAt(moment())
@@ -182,12 +241,13 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
         open: runs.filter(isOpen),
         last: runs.findLast((run) => !isOpen(run) && run.state !== 'superseded') ?? null,
         dead: runs.filter(({ state }) => state === 'dead').map(({ id }) => id),
-        pendingOffsets: vectorSize(pendingOf(moment(), 'live')),
+        // What comes while a run streams is read by it.
+        pendingOffsets: latest()?.streaming ? 0 : vectorSize(pendingOf(moment(), 'live')),
       }
     },
     async stop() {
       stopping.abort()
-      for (const { done } of requests.splice(0)) {
+      for (const { done } of [...requests.splice(0), ...stops.values()]) {
         done.promise.catch(() => {})
         done.reject(new MeshError('MESH_JOB_STANDBY', 'this job-trigger is stopping'))
       }

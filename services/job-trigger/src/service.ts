@@ -12,8 +12,10 @@ import { createRunStore } from './adapters/run-store.ts'
 import { createCommitsPartition } from './commits-partition.ts'
 import type { Clock, Engines } from './core/ports.ts'
 import { createRunTable } from './core/run-table.ts'
+import { streamStates } from './core/streaming.ts'
 import { execution } from './drive-run.ts'
 import { createJobs, type Jobs, viewOf } from './job-host.ts'
+import type { JobLoop } from './job-loop.ts'
 import type { TriggerTelemetry } from './telemetry.ts'
 
 export type JobTriggerDeps = {
@@ -42,6 +44,9 @@ export type JobTrigger = Service & {
   start(): Promise<void>
   request(job: string, full: boolean): Promise<Run>
   retry(id: string): Promise<Run>
+  /** Of a job that streams: ends it with a savepoint, and goes on from one. */
+  stopStream(job: string): Promise<Run>
+  resumeStream(job: string, from: string | null): Promise<Run>
   logs(id: string): Promise<string>
   readiness(): Readiness
 }
@@ -128,6 +133,12 @@ export function createJobTrigger(deps: JobTriggerDeps): JobTrigger {
     return run
   }
 
+  function loopOf(job: string): JobLoop {
+    const loop = active().loopOf(job)
+    if (loop === null) throw new MeshError('MESH_JOB_UNKNOWN', `there is no job ${job}`)
+    return loop
+  }
+
   return {
     async start() {
       await kafka.admin.ensureTopics(meshTopics())
@@ -154,17 +165,13 @@ export function createJobTrigger(deps: JobTriggerDeps): JobTrigger {
     list: () => ({ jobs: jobs?.views() ?? files.map((file) => viewOf(file, null)) }),
     runs: (job) => ({ runs: job === null ? active().table.all() : active().table.of(job).toReversed() }),
     run: known,
-    async request(job, full) {
-      const loop = active().loopOf(job)
-      if (loop === null) throw new MeshError('MESH_JOB_UNKNOWN', `there is no job ${job}`)
-      return loop.request(full)
-    },
+    request: async (job, full) => loopOf(job).request(full),
     async retry(id) {
       const run = known(id)
-      const loop = active().loopOf(run.job)
-      if (loop === null) throw new MeshError('MESH_JOB_UNKNOWN', `there is no job ${run.job}`)
-      return loop.retry(run)
+      return loopOf(run.job).retry(run)
     },
+    stopStream: async (job) => loopOf(job).stopStream(),
+    resumeStream: async (job, from) => loopOf(job).resumeStream(from),
     async logs(id) {
       const run = known(id)
       const file = files.find(({ name }) => name === run.job)
@@ -175,7 +182,11 @@ export function createJobTrigger(deps: JobTriggerDeps): JobTrigger {
     readiness() {
       const broken = Object.fromEntries(files.flatMap(({ file, error }) => (error ? [[file, error.message]] : [])))
       const dead = jobs?.views().flatMap((view) => view.dead) ?? []
-      return { ready: started, detail: { active: jobs !== null, jobs: files.length, broken, dead: dead.slice(0, 20) } }
+      const streaming = jobs === null ? [] : streamStates(jobs.table.all(), (job) => jobs?.loopOf(job) != null)
+      return {
+        ready: started,
+        detail: { active: jobs !== null, jobs: files.length, broken, dead: dead.slice(0, 20), streaming },
+      }
     },
   }
 }

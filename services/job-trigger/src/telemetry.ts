@@ -94,6 +94,8 @@ export function createTriggerTelemetry({ meter }: Telemetry, logger: Logger): Tr
               'the engine does not answer; it is asked again',
             )
           return
+        case 'stopped':
+          return logger.info({ job, run: id, savepoint: run.streaming?.recoverFrom }, 'a run that streams is stopped')
         case 'superseded':
           return
       }

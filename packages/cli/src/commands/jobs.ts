@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { MeshError } from '@mesh/shared/core/errors'
-import type { JobsResponse, Run, RunsResponse } from '@mesh/shared/core/runs'
+import type { JobsResponse, Run, RunState, RunsResponse } from '@mesh/shared/core/runs'
 import { readJobsFolder } from '@mesh/shared/schema/jobs-folder'
 import type { Command, CommandContext } from '../command.ts'
 import { flinkProblems } from '../flink/check.ts'
@@ -12,11 +12,16 @@ import { waitFor } from '../wait-for.ts'
 
 export const jobs: Command = {
   name: 'jobs',
-  summary: 'list jobs and their runs, check their files, run one, try a dead run again, read its log',
-  usage: 'list | check | run <job> | status [job|run] | retry <run> | logs <run>',
+  summary:
+    'list jobs and their runs, check their files, run one, stop and resume one that streams, try a dead run again, read its log',
+  usage: 'list | check | run <job> | stop <job> | resume <job> | status [job|run] | retry <run> | logs <run>',
   options: {
     full: { type: 'boolean', doc: 'run: everything anew, from the start of every input' },
-    wait: { type: 'boolean', doc: 'run, retry: wait for the end; exit code 1 if it did not succeed' },
+    from: { type: 'string', doc: 'resume: a savepoint or checkpoint other than the one the run knows' },
+    wait: {
+      type: 'boolean',
+      doc: 'run, retry, stop: wait for the end; resume: until it streams; exit code 1 if it came to something else',
+    },
   },
   async run(context) {
     const [action = 'list', name, ...rest] = context.positionals
@@ -25,9 +30,14 @@ export const jobs: Command = {
     if (action === 'list') return list(context)
     if (action === 'status') return status(context, name)
     if (action === 'run') return run(context, needed(name, 'jobs run <job>'))
+    if (action === 'stop') return stop(context, needed(name, 'jobs stop <job>'))
+    if (action === 'resume') return resume(context, needed(name, 'jobs resume <job>'))
     if (action === 'retry') return retry(context, needed(name, 'jobs retry <run>'))
     if (action === 'logs') return logs(context, needed(name, 'jobs logs <run>'))
-    throw new MeshError('MESH_CLI_USAGE', `jobs takes list, check, run, status, retry or logs, not '${action}'`)
+    throw new MeshError(
+      'MESH_CLI_USAGE',
+      `jobs takes list, check, run, stop, resume, status, retry or logs, not '${action}'`,
+    )
   },
 }
 
@@ -99,10 +109,41 @@ function retry(context: CommandContext, id: string): Promise<number> {
   })
 }
 
-async function follow(context: CommandContext, url: string, planned: Run): Promise<number> {
+function stop(context: CommandContext, job: string): Promise<number> {
+  return withMesh(context, async ({ jobTriggerUrl }) => {
+    const url = `${jobTriggerUrl}/v1/jobs/${encodeURIComponent(job)}/stop`
+    const asked = await callJson<Run>(url, { method: 'POST', body: {} })
+    // A savepoint that could not be taken withdraws the request: the job streams on.
+    const isOver = ({ state, streaming }: Run): boolean => isEnded(state) || streaming?.stop === null
+    return follow(context, jobTriggerUrl, asked, { isOver, good: ['stopped'] })
+  })
+}
+
+function resume(context: CommandContext, job: string): Promise<number> {
+  return withMesh(context, async ({ jobTriggerUrl }) => {
+    const from = context.text('from')
+    const url = `${jobTriggerUrl}/v1/jobs/${encodeURIComponent(job)}/resume`
+    const again = await callJson<Run>(url, { method: 'POST', body: from === undefined ? {} : { from } })
+    return follow(context, jobTriggerUrl, again, { isOver: streamsOrEnded, good: ['running'] })
+  })
+}
+
+const isEnded = (state: RunState): boolean => ['succeeded', 'dead', 'superseded', 'stopped'].includes(state)
+/** A run that streams has no end to wait for. */
+const streamsOrEnded = ({ state, streaming }: Run): boolean =>
+  isEnded(state) || (state === 'running' && streaming?.engineState === 'RUNNING')
+
+type Following = { readonly isOver: (run: Run) => boolean; readonly good: readonly RunState[] }
+const TO_ITS_END: Following = { isOver: streamsOrEnded, good: ['succeeded', 'running'] }
+
+async function follow(
+  context: CommandContext,
+  url: string,
+  planned: Run,
+  { isOver, good }: Following = TO_ITS_END,
+): Promise<number> {
   let last = planned
   if (context.flag('wait')) {
-    const isOver = ({ state }: Run): boolean => state === 'succeeded' || state === 'dead' || state === 'superseded'
     last = await waitFor(
       async () => {
         const found = await callJson<Run>(`${url}/v1/runs/${encodeURIComponent(planned.id)}`)
@@ -115,9 +156,11 @@ async function follow(context: CommandContext, url: string, planned: Run): Promi
   else {
     context.print(`${last.id} ${last.state}: ${inputText(last)}`)
     for (const { name, status: state } of last.result?.outputs ?? []) context.print(`  ${name}  ${state}`)
+    const { savepoint } = last.result?.artefacts ?? {}
+    if (savepoint !== undefined) context.print(`  savepoint  ${savepoint}`)
     if (last.error) context.note(`${last.error.code}: ${last.error.message}`)
   }
-  return context.flag('wait') && last.state !== 'succeeded' ? 1 : 0
+  return context.flag('wait') && !good.includes(last.state) ? 1 : 0
 }
 
 function logs(context: CommandContext, id: string): Promise<number> {

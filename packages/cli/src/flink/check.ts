@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { isMeshError } from '@mesh/shared/core/errors'
 import { parseRecordAvsc } from '@mesh/shared/schema/avro-schema'
 import { parseContractYaml } from '@mesh/shared/schema/contract-yaml'
-import { flinkColumns } from '@mesh/shared/schema/flink-columns'
+import { flinkColumns, watermarkProblem } from '@mesh/shared/schema/flink-columns'
 import { FLINK_VALUES, parseFlinkScript } from '@mesh/shared/schema/flink-script'
 import type { JobDefinition } from '@mesh/shared/schema/job-file'
 import type { JobFile } from '@mesh/shared/schema/jobs-folder'
@@ -23,7 +23,8 @@ export async function flinkProblems(project: string, files: readonly JobFile[]):
   const readers = new Map<string, string>()
   for (const { file, job } of jobs) for (const { stream } of job.inputs) readers.set(stream, file)
   const schemas = await Promise.all([...readers].map(([stream, file]) => schemaProblems(project, stream, file)))
-  return [...scripts, ...schemas.flat()]
+  const watermarks = await Promise.all(jobs.map((each) => watermarkProblems(project, each)))
+  return [...scripts, ...schemas.flat(), ...watermarks.flat()]
 }
 
 type FlinkJobFile = { readonly file: string; readonly text: string; readonly job: JobDefinition }
@@ -52,6 +53,22 @@ async function schemaProblems(project: string, stream: string, job: string): Pro
     return [{ stream, text: error.message }]
   }
 }
+
+async function watermarkProblems(project: string, { file, text, job }: FlinkJobFile): Promise<FlinkCheckProblem[]> {
+  const { watermarks = {} } = job.options as { readonly watermarks?: Readonly<Record<string, { column: string }>> }
+  const found = await Promise.all(
+    Object.entries(watermarks).map(async ([stream, { column }]) => {
+      const folder = await loadStreamFolder(join(project, 'streams', stream)).catch(nothing)
+      const problem = folder && watermarkProblem(flinkColumns(parseRecordAvsc(folder.refinedAvsc)).columns, column)
+      const line = parseContractYaml(text, file).lineOf(['flink', 'watermarks', stream, 'column'])
+      return problem ? [{ stream: null, text: `${file}:${line}: ${problem}` }] : []
+    }),
+  )
+  return found.flat()
+}
+
+/** A folder that cannot be read is told by the check of its schema. */
+const nothing = (): null => null
 
 /** Of `a.b`: the first `b` from the first `a` on. Names are found as they are written in an .avsc. */
 export function lineOfField(avsc: string, field: string): number {

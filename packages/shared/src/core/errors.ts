@@ -320,6 +320,14 @@ export const ERRORS = {
     hint: 'Check the name; `mesh jobs list` shows the jobs, `mesh jobs status` their runs.',
   },
   MESH_JOB_NOT_DEAD: { status: 409, hint: 'Only a dead run can be tried again; the others go on by themselves.' },
+  MESH_JOB_STREAMING: {
+    status: 409,
+    hint: 'A job that streams is ended by `mesh jobs stop`, goes on by `mesh jobs resume`, and begins anew by `mesh jobs run --full` once it is stopped.',
+  },
+  MESH_JOB_LOST: {
+    status: 500,
+    hint: 'Find the newest checkpoint of the named job, then `mesh jobs resume <job> --from <path>`; or begin anew with `mesh jobs run <job> --full`. Run JobManagers with high availability.',
+  },
   MESH_JOB_STANDBY: {
     status: 503,
     hint: 'Another job-trigger holds mesh.commits: ask that one, or wait and try again.',

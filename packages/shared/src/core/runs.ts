@@ -40,9 +40,10 @@ export type RunTrigger = 'commit' | 'cutover' | 'schedule' | 'manual'
 
 /**
  * planned (waits for its engine) → running → succeeded | failed (is tried again at `nextAttemptAt`) | dead (out of retries).
- * superseded: its whole input went into another run before any engine had it, or a cutover made it void.
+ * superseded: its whole input went into another run before any engine had it, or a cutover made it void. stopped: a run that streams
+ * was ended with a savepoint, and is resumed from it.
  */
-export type RunState = 'planned' | 'running' | 'failed' | 'succeeded' | 'dead' | 'superseded'
+export type RunState = 'planned' | 'running' | 'failed' | 'succeeded' | 'dead' | 'superseded' | 'stopped'
 
 export type RunError = { readonly code: string; readonly message: string }
 
@@ -62,6 +63,20 @@ export type RunResult = {
   /** Name → absolute path or URL: run_results.json, manifest.json, output.log. */
   readonly artefacts: Readonly<Record<string, string>>
   readonly message: string | null
+}
+
+/** What a run has that streams: it has no end of its own. */
+export type StreamingState = {
+  /** Savepoint or checkpoint that the next attempt goes on from; null: the start offsets of its vector. */
+  readonly recoverFrom: string | null
+  /** It is to end with a savepoint: since when (RFC 3339), and why. Null: it is to stream. */
+  readonly stop: { readonly at: string; readonly reason: 'asked' | 'cutover' } | null
+  /** The engine's own word for the state of this attempt, at the last look; null before the first. */
+  readonly engineState: string | null
+  /** Hash of the program as it was when this attempt began; null: it could not be read. */
+  readonly program: string | null
+  /** The program's files say something else by now. */
+  readonly changed: boolean
 }
 
 /** A record `run/<id>` of `mesh.runs`. */
@@ -97,6 +112,8 @@ export type Run = {
   /** RFC 3339; null when it does not wait. */
   readonly nextAttemptAt: string | null
   readonly result: RunResult | null
+  /** Absent: the run has an end. Of its vector only the start offsets count: it reads on from them. */
+  readonly streaming?: StreamingState
   /** Commit time of the newest input, RFC 3339: freshness is `endedAt` minus this. */
   readonly newestInputAt: string | null
   readonly plannedAt: string
@@ -134,3 +151,5 @@ export type JobView = {
 export type JobsResponse = { readonly jobs: readonly JobView[] }
 export type RunsResponse = { readonly runs: readonly Run[] }
 export type RunRequest = { readonly full?: boolean }
+/** `from`: a savepoint or checkpoint in place of the one that the run knows. */
+export type ResumeRequest = { readonly from?: string }

@@ -21,6 +21,13 @@ export function flinkColumns(record: AvroRecord): {
   return { columns, problems }
 }
 
+/** Why a column cannot be the event time of windows; null when it can. Flink's times of day and instants have 3 digits here. */
+export function watermarkProblem(columns: readonly FlinkColumn[], name: string): string | null {
+  const timed = columns.filter(({ type }) => /^TIMESTAMP(_LTZ)?\(3\)/.test(type)).map((column) => column.name)
+  if (timed.includes(name)) return null
+  return `the watermark's column \`${name}\` is no timestamp of its schema; there are: ${timed.join(', ') || 'none'}`
+}
+
 type Context = { readonly problems: FlinkProblem[]; readonly inside: readonly AvroRecord[] }
 
 /** Null where a problem was reported. */

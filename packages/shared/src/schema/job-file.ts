@@ -23,6 +23,8 @@ export type JobDefinition = {
   readonly schedule: Schedule | null
   /** Candidate versions set off runs of their own. */
   readonly replays: boolean
+  /** Engine flink with `mode: streaming`: one run that reads on until it is stopped. */
+  readonly streaming: boolean
   /** The engine's own part, as it stands in the file. */
   readonly options: Readonly<Record<string, unknown>>
 }
@@ -95,7 +97,7 @@ function checkJob(raw: RawJob, options: JobFileOptions, report: (path: YamlPath,
   if (raw.engine === 'dbt' && (raw.concurrency ?? 1) > 1) {
     report(['concurrency'], 'concurrency is 1 for engine dbt: its runs write one warehouse')
   }
-  if (raw.engine === 'flink') checkFlink(raw, report)
+  if (raw.engine === 'flink' && raw.flink !== undefined) checkFlink(raw, report)
   const { quiet, maxWait } = raw.coalesce ?? {}
   if (quiet && maxWait && ms(quiet) > ms(maxWait)) {
     report(['coalesce'], 'coalesce.quiet is longer than coalesce.maxWait')
@@ -115,7 +117,33 @@ function checkFlink(raw: RawJob, report: (path: YamlPath, reason: string) => voi
     report(['inputs'], 'engine flink reads a stream once: name silver or landing, not both')
   }
   if ((raw.concurrency ?? 1) > 1) report(['concurrency'], 'concurrency is 1 for engine flink: its runs write one sink')
+  const { watermarks = {} } = raw.flink as FlinkPart
+  const reads = raw.inputs.map(({ stream }) => stream)
+  for (const [stream, { delay }] of Object.entries(watermarks)) {
+    if (ms(delay) > MAX_DELAY_MS)
+      report(['flink', 'watermarks', stream, 'delay'], 'Flink takes a delay of 999d at most')
+    if (reads.includes(stream)) continue
+    report(['flink', 'watermarks', stream], `the job does not read \`${stream}\`; its inputs are: ${reads.join(', ')}`)
+  }
+  if (streams(raw)) return checkStreaming(raw, report)
+  if (Object.keys(watermarks).length > 0) {
+    report(['flink', 'watermarks'], 'watermarks are for `mode: streaming`: in a batch no record is late')
+  }
 }
+
+/** What says when a run begins or ends has no meaning for one that reads on. */
+function checkStreaming(raw: RawJob, report: (path: YamlPath, reason: string) => void): void {
+  for (const key of ['coalesce', 'schedule', 'timeout', 'replays'] as const) {
+    if (raw[key] !== undefined) report([key], `\`${key}\` is for runs that end; \`mode: streaming\` reads on`)
+  }
+}
+
+type FlinkPart = { readonly mode?: string; readonly watermarks?: Readonly<Record<string, { readonly delay: string }>> }
+
+const MAX_DELAY_MS = 999 * 86_400_000
+
+const streams = (raw: RawJob): boolean =>
+  raw.engine === 'flink' && (raw.flink as FlinkPart | undefined)?.mode === 'streaming'
 
 function buildJob(raw: RawJob): JobDefinition {
   const quietMs = ms(raw.coalesce?.quiet ?? '500ms')
@@ -138,6 +166,7 @@ function buildJob(raw: RawJob): JobDefinition {
     timeoutMs: ms(raw.timeout ?? '1h'),
     schedule: raw.schedule ? { cron: raw.schedule.cron, zone: raw.schedule.zone ?? 'UTC' } : null,
     replays: raw.replays ?? false,
+    streaming: streams(raw),
     options: raw[raw.engine] ?? {},
   }
 }

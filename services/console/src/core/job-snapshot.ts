@@ -14,7 +14,7 @@ export function jobSnapshots(records: Iterable<RunsRecord>): JobSnapshot[] {
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([job, runs]) => {
       const bySeq = runs.toSorted((a, b) => a.seq - b.seq)
-      const last = bySeq.findLast((run) => run.state === 'succeeded' || run.state === 'dead')
+      const last = bySeq.findLast((run) => ['succeeded', 'dead', 'stopped'].includes(run.state))
       return {
         job,
         engine: bySeq.at(-1)!.engine,

@@ -1,12 +1,15 @@
+import { parseDuration } from '@mesh/shared/core/duration'
 import { MeshError } from '@mesh/shared/core/errors'
 import type { InputPosition } from '@mesh/shared/core/runs'
 import { refinedTopic } from '@mesh/shared/core/topics'
 import type { KafkaAdmin } from '@mesh/shared/kafka/port'
 import { parseRecordAvsc } from '@mesh/shared/schema/avro-schema'
-import { flinkColumns } from '@mesh/shared/schema/flink-columns'
+import { flinkColumns, watermarkProblem } from '@mesh/shared/schema/flink-columns'
+import { streamStatements } from '../core/flink-stream-tables.ts'
 import { type FlinkInput, inputStatements, type TopicRange } from '../core/flink-tables.ts'
 import type { Execution } from '../core/ports.ts'
 import { engineCall } from './engine-call.ts'
+import { optionsOf } from './flink-session.ts'
 
 /** The tables that a script finds: one pair of views per input stream. */
 export type FlinkSources = {
@@ -18,7 +21,7 @@ export type FlinkSources = {
 }
 
 export type FlinkSourcesOptions = {
-  readonly admin: Pick<KafkaAdmin, 'topicIds' | 'offsets'>
+  readonly admin: Pick<KafkaAdmin, 'topicIds' | 'offsets' | 'committed'>
   readonly brokers: string
   readonly registryUrl: string | null
 }
@@ -32,7 +35,9 @@ export function createFlinkSources(options: FlinkSourcesOptions): FlinkSources {
       for (const stream of Object.keys(execution.input.streams)) {
         const input = await inputOf(execution, stream)
         if (typeof input === 'string') return { statements: [], problem: input }
-        statements.push(...inputStatements(input))
+        const statementsOf = execution.run.streaming ? streamOf(execution, input) : inputStatements(input)
+        if (typeof statementsOf === 'string') return { statements: [], problem: statementsOf }
+        statements.push(...statementsOf)
       }
       return { statements, problem: null }
     },
@@ -51,10 +56,20 @@ export function createFlinkSources(options: FlinkSourcesOptions): FlinkSources {
     const topicId = (await kafka(() => admin.topicIds([topic]))).get(topic)
     const other = [...positions, ...own].find((each) => each.topicId !== topicId)
     if (other) return `${topic} was created anew: the run is over the topic with the id ${other.topicId}`
+    const { streaming } = execution.run
+    const group = flinkGroup(execution.job.name)
+    const read = streaming?.recoverFrom == null ? null : await kafka(() => admin.committed(group, topic))
     const ranges: TopicRange[] = []
     for (const { partition, logStartOffset } of await kafka(() => admin.offsets(topic))) {
       const to = positionOf(positions, partition)
       const range = own.find((each) => each.partition === partition)
+      if (streaming) {
+        const start = startOf(range?.from ?? to, read?.get(partition)?.offset ?? null, logStartOffset)
+        if (typeof start === 'string')
+          return `${topic} partition ${partition} begins at ${logStartOffset} by now; ${start}`
+        ranges.push({ partition, start, from: start, to: start })
+        continue
+      }
       const from = range ? range.from : to
       if (range && from < logStartOffset && range.to > from) {
         return `${topic} partition ${partition} begins at ${logStartOffset} by now; the run begins at ${from}`
@@ -76,6 +91,29 @@ export function createFlinkSources(options: FlinkSourcesOptions): FlinkSources {
     if (options.registryUrl === null) throw new MeshError('MESH_JOB_ENGINE_AWAY', 'MESH_REGISTRY_URL is not set')
     return options.registryUrl.replace(/\/$/, '')
   }
+}
+
+/** Under which Flink commits the offsets of a job that streams, at each of its checkpoints. */
+export const flinkGroup = (job: string): string => `mesh.flink.${job}`
+
+/**
+ * Where a partition is read from on. A job that begins takes all there is, where it is to begin at 0; one that goes on has its position
+ * in its savepoint, and Flink would begin at the earliest record in silence where retention has gone past it.
+ * @param read next offset of the job's group; null: it is not resumed, or has read nothing of the partition
+ */
+function startOf(from: number, read: number | null, logStartOffset: number): number | string {
+  if (read !== null) return read < logStartOffset ? `the job has read up to ${read}` : from
+  if (from === 0) return logStartOffset
+  return from < logStartOffset ? `the run begins at ${from}` : from
+}
+
+/** What is wrong with the job's watermark, or the statements. */
+function streamOf({ job, input: { streams } }: Execution, input: FlinkInput): readonly string[] | string {
+  const wanted = optionsOf({ job }).watermarks?.[input.stream]
+  const problem = wanted ? watermarkProblem(input.columns, wanted.column) : null
+  if (problem !== null) return `${refinedTopic(input.stream, streams[input.stream]!.version)}: ${problem}`
+  const watermark = wanted ? { column: wanted.column, delayMs: parseDuration(wanted.delay)! } : null
+  return streamStatements({ input, group: flinkGroup(job.name), watermark })
 }
 
 const positionOf = (positions: readonly InputPosition[], partition: number): number =>

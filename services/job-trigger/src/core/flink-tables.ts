@@ -35,10 +35,23 @@ export function inputStatements(input: FlinkInput): string[] {
   ]
 }
 
-function table(
-  { topic, columns, ranges, brokers, registry }: FlinkInput,
+function table(input: FlinkInput, name: string, begin: 'from' | 'start'): string {
+  return kafkaTable(input, name, {
+    'scan.startup.specific-offsets': offsetsOf(input, begin),
+    'scan.bounded.mode': 'specific-offsets',
+    'scan.bounded.specific-offsets': offsetsOf(input, 'to'),
+  })
+}
+
+const offsetsOf = ({ ranges }: FlinkInput, of: 'start' | 'from' | 'to'): string =>
+  ranges.map((range) => `partition:${range.partition},offset:${range[of]}`).join(';')
+
+/** A refined topic as Flink reads it. @param computed columns and clauses besides the record's own */
+export function kafkaTable(
+  { topic, columns, brokers, registry }: FlinkInput,
   name: string,
-  begin: 'from' | 'start',
+  reading: Readonly<Record<string, string>>,
+  computed: readonly string[] = [],
 ): string {
   const lines = [
     ...columns.map((column) => `${quoted(column.name)} ${column.type}`),
@@ -46,18 +59,15 @@ function table(
     "`_received` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL",
     "`_refined_partition` INT METADATA FROM 'partition' VIRTUAL",
     "`_refined_offset` BIGINT METADATA FROM 'offset' VIRTUAL",
+    ...computed,
   ]
-  const offsets = (of: 'start' | 'from' | 'to'): string =>
-    ranges.map((range) => `partition:${range.partition},offset:${range[of]}`).join(';')
   const options = {
     connector: 'kafka',
     topic,
     'properties.bootstrap.servers': brokers,
     'properties.isolation.level': 'read_committed',
     'scan.startup.mode': 'specific-offsets',
-    'scan.startup.specific-offsets': offsets(begin),
-    'scan.bounded.mode': 'specific-offsets',
-    'scan.bounded.specific-offsets': offsets('to'),
+    ...reading,
     'value.format': 'avro-confluent',
     'value.avro-confluent.url': registry,
     'value.fields-include': 'ALL',
@@ -66,30 +76,34 @@ function table(
   return `CREATE TEMPORARY TABLE ${quoted(name)} (\n  ${lines.join(',\n  ')}\n) WITH (\n  ${set.join(',\n  ')}\n)`
 }
 
-function view({ columns, after }: FlinkInput, name: string, from: string, ofRun: boolean): string {
-  const own = [
-    ...columns.map((column) => quoted(column.name)),
-    '`_received`',
-    '`_refined_partition`',
-    '`_refined_offset`',
-  ]
-  const known = ofRun ? Object.entries(after) : []
-  const src = "DECODE(`_headers`['mesh-src'], 'UTF-8')"
-  const part = (at: number): string => `SPLIT_INDEX(\`_src\`, ';', ${at})`
-  const sequence = `CONCAT_WS(';', ${part(0)}, ${part(1)}, ${part(2)})`
+/** The columns that a script sees, `_src` besides. */
+export const seenColumns = ({ columns }: FlinkInput): readonly string[] => [
+  ...columns.map((column) => quoted(column.name)),
+  '`_received`',
+  '`_refined_partition`',
+  '`_refined_offset`',
+]
+
+export const SRC: string = "DECODE(`_headers`['mesh-src'], 'UTF-8')"
+const part = (at: number): string => `SPLIT_INDEX(\`_src\`, ';', ${at})`
+/** `lane;topicId;partition`. */
+export const SEQUENCE: string = `CONCAT_WS(';', ${part(0)}, ${part(1)}, ${part(2)})`
+
+function view(input: FlinkInput, name: string, from: string, ofRun: boolean): string {
+  const known = ofRun ? Object.entries(input.after) : []
   const [offset, index] = [`CAST(${part(3)} AS BIGINT)`, `CAST(${part(4)} AS INT)`]
   const rows = known.map(([key, at]) => `(${text(key)}, CAST(${at.offset} AS BIGINT), ${at.index})`)
   const again =
     known.length === 0
       ? ''
-      : `\n  LEFT JOIN (VALUES ${rows.join(', ')}) AS k (\`_known\`, \`_known_offset\`, \`_known_index\`) ON ${sequence} = k.\`_known\`` +
+      : `\n  LEFT JOIN (VALUES ${rows.join(', ')}) AS k (\`_known\`, \`_known_offset\`, \`_known_index\`) ON ${SEQUENCE} = k.\`_known\`` +
         `\n  WHERE k.\`_known\` IS NULL OR ${offset} > k.\`_known_offset\` OR (${offset} = k.\`_known_offset\` AND ${index} > k.\`_known_index\`)`
   return `CREATE TEMPORARY VIEW ${quoted(name)} AS
-SELECT ${own.join(', ')}, \`_src\` FROM (
+SELECT ${seenColumns(input).join(', ')}, \`_src\` FROM (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY \`_src\` ORDER BY \`_refined_offset\`) AS \`_nth\`
-  FROM (SELECT *, ${src} AS \`_src\` FROM ${quoted(from)})${again}
+  FROM (SELECT *, ${SRC} AS \`_src\` FROM ${quoted(from)})${again}
 ) WHERE \`_nth\` = 1`
 }
 
-const quoted = (name: string): string => `\`${name.replaceAll('`', '``')}\``
-const text = (value: string): string => `'${value.replaceAll("'", "''")}'`
+export const quoted = (name: string): string => `\`${name.replaceAll('`', '``')}\``
+export const text = (value: string): string => `'${value.replaceAll("'", "''")}'`

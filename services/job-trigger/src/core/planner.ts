@@ -5,6 +5,7 @@ import { nextScheduled } from '@mesh/shared/schema/job-schedule'
 import { type Activity, dueAt } from './coalescer.ts'
 import { runId } from './run-id.ts'
 import { iso } from './run-state.ts'
+import { NEVER_STREAMED } from './streaming.ts'
 import { coverVector, gapIn, mergeVectors, type Positions, pendingVector, positionsOf } from './vector.ts'
 
 /** All that decides what a job does next. Pure input: no clock, no I/O. */
@@ -86,6 +87,8 @@ export function replacement(moment: Moment, waiting: Run): Run | null {
   if (movedStreams(moment).length > 0) {
     return { ...plan(moment, { trigger: 'cutover', full: true, occasion: '' }).run, supersedes: [waiting.id] }
   }
+  // One that streams reads what came meanwhile anyway.
+  if (waiting.streaming !== undefined) return null
   if (waiting.state !== 'planned' || waiting.candidate || waiting.seq !== moment.latest?.seq) return null
   const pending = pendingOf(moment, 'live')
   if (pending.length === 0) return null
@@ -106,7 +109,7 @@ export function nextScheduleAt({ job, latest, since }: Pick<Moment, 'job' | 'lat
 
 type Occasioned = { readonly trigger: RunTrigger; readonly full: boolean; readonly occasion: string }
 
-function plan(moment: Moment, occasioned: Occasioned): { kind: 'plan'; run: Run } {
+export function plan(moment: Moment, occasioned: Occasioned): { kind: 'plan'; run: Run } {
   const vector = occasioned.full
     ? pendingVector(new Map(), moment.positions, (key) => isWanted(moment, key, 'live'))
     : pendingOf(moment, 'live')
@@ -147,6 +150,7 @@ function newRun(moment: Moment, vector: InputVector, { trigger, full, occasion }
     error: null,
     nextAttemptAt: null,
     result: null,
+    ...(job.streaming ? { streaming: NEVER_STREAMED } : {}),
     newestInputAt: newest === '' ? null : newest,
     plannedAt: iso(now),
     startedAt: null,
@@ -205,4 +209,5 @@ function newestAt(positions: Positions, range: InputKey & { readonly to: number 
 
 const inputStreams = (job: JobDefinition): string[] => [...new Set(job.inputs.map(({ stream }) => stream))]
 
-const isApplied = ({ job, versions }: Moment): boolean => inputStreams(job).some((stream) => versions.has(stream))
+export const isApplied = ({ job, versions }: Moment): boolean =>
+  inputStreams(job).some((stream) => versions.has(stream))

@@ -21,9 +21,36 @@ export type Execution = {
 export type ExecutionStatus =
   /** The engine has never had it, or lost it before it did anything that lasts: it may be submitted. */
   | { readonly state: 'unknown' }
-  | { readonly state: 'running' }
+  | { readonly state: 'running'; readonly stream?: StreamLook }
+  /** A run that streams, ended with a savepoint; `result` names it too. */
+  | { readonly state: 'stopped'; readonly savepoint: string; readonly result: RunResult }
   | { readonly state: 'succeeded'; readonly result: RunResult }
-  | { readonly state: 'failed'; readonly error: RunError; readonly result: RunResult | null }
+  | {
+      readonly state: 'failed'
+      readonly error: RunError
+      readonly result: RunResult | null
+      /** Of a run that streams: its newest checkpoint, where it made one. */
+      readonly checkpoint?: string | null
+    }
+
+/** What an engine says of a run that streams. */
+export type StreamLook = {
+  readonly engineState: string
+  /** Name → URL or path: the job's page, its newest checkpoint. */
+  readonly artefacts: Readonly<Record<string, string>>
+}
+
+/** What an engine has beside the rest that keeps runs which stream. */
+export interface StreamControl {
+  /**
+   * Asks for an end with a savepoint; `status` tells `stopped` once there is one. Under the same `at` it is one request, however
+   * often it is made. Resolves with the reason, once there is one, why there is no savepoint: the run then streams on.
+   * @throws MeshError as the engine's other calls
+   */
+  stop(execution: Execution, at: string): Promise<string | null>
+  /** Hash of what would be submitted by now; null: it cannot be read. */
+  program(execution: Pick<Execution, 'job'>): Promise<string | null>
+}
 
 /**
  * What runs jobs. Every adapter passes the suite in test/support/engine-contract.ts. Calls for one execution never overlap.
@@ -36,6 +63,8 @@ export interface JobEngine {
   status(execution: Execution): Promise<ExecutionStatus>
   /** Ends a running execution; resolves when it has ended, or when it was not there. */
   cancel(execution: Execution): Promise<void>
+  /** Absent: it has only runs that end. */
+  readonly streaming?: StreamControl
   /** Its output so far; null when there is none. */
   logs(execution: Execution): Promise<string | null>
   /** Pause between two looks at a running execution, ms. */

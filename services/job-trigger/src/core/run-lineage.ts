@@ -44,7 +44,7 @@ export function runLineage(run: Run, options: RunLineageOptions): RunEvent[] {
 
 function eventType({ state }: Run): EventType | null {
   if (state === 'running') return 'START'
-  if (state === 'succeeded') return 'COMPLETE'
+  if (state === 'succeeded' || state === 'stopped') return 'COMPLETE'
   return state === 'failed' || state === 'dead' ? 'FAIL' : null
 }
 
@@ -63,7 +63,7 @@ function jobEvent(run: Run, type: EventType, { places, namespace }: RunLineageOp
     at: timeOf(run, type),
     runId: attemptId(run),
     job: { namespace, name: run.job },
-    processing: 'BATCH',
+    processing: run.streaming ? 'STREAMING' : 'BATCH',
     runFacets: { mesh_offsets: facet('mesh_offsets', { vector: run.vector, run: run.id, full: run.full }), ...failure },
     inputs: inputsOf(run, places),
     outputs: type === 'START' ? [] : (run.result?.outputs ?? []).map(({ name }) => goldDataset(places, name)),

@@ -22,7 +22,7 @@ export function begin(run: Run, now: number): Run {
 }
 
 export function succeed(run: Run, result: RunResult, now: number): Run {
-  return { ...ended(run, null, now), state: 'succeeded', result, error: null, endedAt: iso(now) }
+  return { ...end(run, null, now), state: 'succeeded', result, error: null, endedAt: iso(now) }
 }
 
 /** Tried again after a pause, or dead when the retries are used up. */
@@ -35,7 +35,7 @@ export function fail(
   const { attempts, backoffMs, maxBackoffMs } = job.retries
   const policy: RetryPolicy = { initialMs: backoffMs, maxMs: maxBackoffMs, factor: 2, retries: attempts - 1 }
   const pause = retryDelayMs(policy, failures, jitter)
-  const next = { ...ended(run, failure.error, now), failures, error: failure.error, result: failure.result }
+  const next = { ...end(run, failure.error, now), failures, error: failure.error, result: failure.result }
   return pause === null
     ? { ...next, state: 'dead', endedAt: iso(now) }
     : { ...next, state: 'failed', nextAttemptAt: iso(now + pause) }
@@ -64,7 +64,8 @@ export const supersede = (run: Run, now: number): Run => ({
   endedAt: iso(now),
 })
 
-function ended(run: Run, error: RunError | null, now: number): Run {
+/** Books the end of the attempt that is under way. */
+export function end(run: Run, error: RunError | null, now: number): Run {
   const attempts = run.attempts.map((attempt) =>
     attempt.number === run.attempt ? { ...attempt, endedAt: iso(now), error } : attempt,
   )

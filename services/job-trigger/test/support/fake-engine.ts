@@ -11,6 +11,13 @@ export type FakeEngine = JobEngine & {
   /** Decides what a new execution comes to; `hold` leaves it running. */
   behave: (execution: Execution) => 'succeed' | 'fail' | 'hold'
   finish(id: string, how: 'succeed' | 'fail'): void
+  /** As a JobManager that was started anew; what it gives recovers the execution. */
+  forget(id: string): () => void
+  /** Of executions that stream: the newest checkpoint, by execution id. */
+  readonly checkpoints: Map<string, string>
+  /** 'good', or why none can be taken. */
+  savepoints: string
+  programText: string
 }
 
 export function createFakeEngine(): FakeEngine {
@@ -21,6 +28,25 @@ export function createFakeEngine(): FakeEngine {
     done: [],
     away: false,
     behave: () => 'succeed',
+    checkpoints: new Map(),
+    savepoints: 'good',
+    programText: 'program',
+    forget(id) {
+      const status = statuses.get(id)!
+      statuses.delete(id)
+      return () => void statuses.set(id, status)
+    },
+    streaming: {
+      async stop({ id }) {
+        if (engine.away) throw new MeshError('MESH_JOB_ENGINE_AWAY', 'nobody listens')
+        if (engine.savepoints !== 'good') return engine.savepoints
+        const savepoint = `savepoint-of-${id}`
+        const result = { outputs: [], artefacts: { savepoint }, message: null }
+        if (statuses.get(id)?.state === 'running') statuses.set(id, { state: 'stopped', savepoint, result })
+        return null
+      },
+      program: async () => engine.programText,
+    },
     pollMs: 100,
     async submit(execution) {
       if (engine.away) throw new MeshError('MESH_JOB_ENGINE_AWAY', 'nobody listens')
@@ -47,7 +73,12 @@ export function createFakeEngine(): FakeEngine {
         id,
         how === 'succeed'
           ? { state: 'succeeded', result }
-          : { state: 'failed', error: { code: 'MESH_JOB_FAILED', message: 'a model failed' }, result },
+          : {
+              state: 'failed',
+              error: { code: 'MESH_JOB_FAILED', message: 'a model failed' },
+              result,
+              checkpoint: engine.checkpoints.get(id) ?? null,
+            },
       )
     },
   }

@@ -19,6 +19,7 @@ export function job(more: Partial<JobDefinition> = {}): JobDefinition {
     timeoutMs: 60_000,
     schedule: null,
     replays: false,
+    streaming: false,
     options: {},
     ...more,
   }

@@ -5,11 +5,14 @@ import type { JobTrigger } from '../../src/service.ts'
 import { commit, job, versions } from '../support/jobs.ts'
 import { createWorld, type World } from '../support/world.ts'
 
+/** Starts anew what crashed; the one that lives. */
+type Alive = { readonly alive: () => Promise<void>; readonly trigger: () => JobTrigger | null }
+
 /** Lives on as a supervisor would have it: what crashed is started again, once and for all. */
 async function live(
   world: World,
   gate: CrashGate,
-  scenario: (world: World, alive: () => Promise<void>) => Promise<void>,
+  scenario: (world: World, alive: Alive['alive'], current: Alive['trigger']) => Promise<void>,
 ): Promise<void> {
   let trigger: JobTrigger | null = await world.start(gate).catch(() => null)
   let restarted = false
@@ -20,7 +23,7 @@ async function live(
     trigger = await world.start()
   }
   await alive()
-  await scenario(world, alive)
+  await scenario(world, alive, () => trigger)
   if (trigger) await world.kill(trigger)
 }
 
@@ -108,4 +111,53 @@ test('a crash at any step while a model fails and the engine is away', async () 
     30,
     30,
   )
+}, 120_000)
+
+test('a crash at any step of a job that streams: one submission per attempt, and a resume from the savepoint of its stop', async () => {
+  for (let at = 1; ; at++) {
+    const world = await createWorld([job({ streaming: true })])
+    world.engine.behave = () => 'hold'
+    await world.versions(versions())
+    const gate = createCrashGate(at)
+    const ask = async (
+      what: (trigger: JobTrigger) => Promise<unknown>,
+      done: () => boolean,
+      of: Alive,
+    ): Promise<void> => {
+      // Who asks and gets no answer asks again; a request that was written down is refused then.
+      await untilAlive(world, of.alive, () => {
+        if (!done() && of.trigger()?.readiness().detail['active'] === true) void what(of.trigger()!).catch(() => {})
+        return done()
+      })
+    }
+    await live(world, gate, async (_, alive, trigger) => {
+      const of = { alive, trigger }
+      await world.commits(commit(10))
+      await untilAlive(world, alive, () => world.runs()[0]?.streaming?.engineState === 'RUNNING')
+      await ask(
+        (each) => each.stopStream('gold'),
+        () => world.runs()[0]!.state === 'stopped',
+        of,
+      )
+      await ask(
+        (each) => each.resumeStream('gold', null),
+        () => world.engine.begun.length === 2,
+        of,
+      )
+      await untilAlive(world, alive, () => world.runs()[0]!.streaming!.engineState === 'RUNNING')
+    })
+    const [run, ...others] = world.runs()
+    expect(others, `crash at passage ${at}`).toEqual([])
+    expect(
+      world.engine.begun.map(({ id, run: { streaming } }) => [id, streaming!.recoverFrom]),
+      `crash at passage ${at}`,
+    ).toEqual([
+      [`${run!.id}.1`, null],
+      [`${run!.id}.2`, `savepoint-of-${run!.id}.1`],
+    ])
+    if (!gate.crashed) {
+      expect(at).toBeGreaterThan(12)
+      return
+    }
+  }
 }, 120_000)

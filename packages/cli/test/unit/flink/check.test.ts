@@ -67,3 +67,16 @@ test('a script is checked too: that it is there, what it uses, that it is one jo
     expect.stringMatching(/^a\.sql:2: there is no \$\{x\}; there are: .*mesh\.run.* \(jobs\/totals\.yaml\)$/),
   ])
 })
+
+test('the column of a watermark is a timestamp of its schema', async () => {
+  const good = AVSC.replace('{ "type": "enum", "name": "State", "symbols": ["open"] }', '"string"').replace(
+    'micros',
+    'millis',
+  )
+  const job = (column: string): string =>
+    `flink:\n  sql: a.sql\n  mode: streaming\n  watermarks:\n    orders:\n      delay: 1h\n      column: ${column}`
+  expect(await texts(project(good, GOOD, job('at')))).toEqual([])
+  expect(await texts(project(good, GOOD, job('state')))).toEqual([
+    "jobs/totals.yaml:10: the watermark's column `state` is no timestamp of its schema; there are: at",
+  ])
+})

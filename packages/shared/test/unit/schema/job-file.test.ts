@@ -18,6 +18,7 @@ test('what a job file leaves out has a default', () => {
     timeoutMs: 3_600_000,
     schedule: null,
     replays: false,
+    streaming: false,
     options: {},
   })
 })
@@ -60,6 +61,42 @@ describe('a bad job file is refused with file, line and the way out', () => {
       `${GOOD.replace('dbt', 'flink')}concurrency: 2\nflink: { sql: a.sql }\n`,
       5,
       /concurrency is 1 for engine flink/,
+    ],
+    [
+      'a Flink mode that there is not',
+      `${GOOD.replace('dbt', 'flink')}flink: { sql: a.sql, mode: stream }\n`,
+      5,
+      /flink.mode must be batch or streaming/,
+    ],
+    [
+      'a schedule for a job that streams',
+      `${GOOD.replace('dbt', 'flink')}schedule: { cron: '0 4 * * *' }\nflink: { sql: a.sql, mode: streaming }\n`,
+      5,
+      /`schedule` is for runs that end; `mode: streaming` reads on/,
+    ],
+    [
+      'watermarks in a batch',
+      `${GOOD.replace('dbt', 'flink')}flink:\n  sql: a.sql\n  watermarks: { flights: { column: at, delay: 1h } }\n`,
+      7,
+      /watermarks are for `mode: streaming`/,
+    ],
+    [
+      'a watermark of a stream that is not read',
+      `${GOOD.replace('dbt', 'flink')}flink:\n  sql: a.sql\n  mode: streaming\n  watermarks:\n    boats: { column: at, delay: 1h }\n`,
+      9,
+      /does not read `boats`; its inputs are: flights/,
+    ],
+    [
+      'a watermark that is later than Flink can say',
+      `${GOOD.replace('dbt', 'flink')}flink:\n  sql: a.sql\n  mode: streaming\n  watermarks:\n    flights: { column: at, delay: 1000d }\n`,
+      9,
+      /999d/,
+    ],
+    [
+      'a watermark without its delay',
+      `${GOOD.replace('dbt', 'flink')}flink:\n  sql: a.sql\n  mode: streaming\n  watermarks:\n    flights: { column: at }\n`,
+      9,
+      /delay/,
     ],
     ['a key of airflow that nobody knows', `${GOOD.replace('dbt', 'airflow')}airflow: { dagg: x }\n`, 5, /`dag`/],
     ['the same input twice', `${GOOD}  - { stream: flights, layer: landing }\n`, 5, /named twice/],

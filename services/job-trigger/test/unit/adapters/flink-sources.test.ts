@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createFlinkSources } from '../../../src/adapters/flink-sources.ts'
 import type { Execution } from '../../../src/core/ports.ts'
 import { runInput } from '../../../src/core/run-input.ts'
+import { NEVER_STREAMED } from '../../../src/core/streaming.ts'
 import { job, run } from '../../support/jobs.ts'
 
 /** In place of the registry: one schema for every topic. */
@@ -43,10 +44,13 @@ function executionOver(vector: readonly InputRange[], asOf: Readonly<Record<numb
   return { id: 'gold.1.1', run: own, job: job({ engine: 'flink' }), input: runInput(own, 'gold.1.1') }
 }
 
+/** Offsets that Flink committed for the job's group. */
+let read = new Map<number, { offset: number; metadata: string }>()
 const sources = (starts: readonly number[], topicId = 'tid'): ReturnType<typeof createFlinkSources> =>
   createFlinkSources({
     admin: {
       topicIds: async () => new Map([['refined.flights.v1', topicId]]),
+      committed: async (group) => (group === 'mesh.flink.gold' ? read : new Map()),
       offsets: async () =>
         starts.map((logStartOffset, partition) => ({
           partition,
@@ -93,9 +97,51 @@ test('a schema that Flink cannot read names its fields', async () => {
 
 test('a registry that cannot answer keeps the run waiting', async () => {
   const none = createFlinkSources({
-    admin: { topicIds: async () => new Map(), offsets: async () => [] },
+    admin: { topicIds: async () => new Map(), offsets: async () => [], committed: async () => new Map() },
     brokers: 'b',
     registryUrl: null,
   })
   await expect(none.tablesOf(executionOver([], { 0: 9 }))).rejects.toMatchObject({ code: 'MESH_JOB_ENGINE_AWAY' })
+})
+
+function streamingOver(vector: readonly InputRange[], recoverFrom: string | null, options: object = {}): Execution {
+  const bounded = executionOver(vector, { 0: 9 })
+  const own = { ...bounded.run, streaming: { ...NEVER_STREAMED, recoverFrom } }
+  return { ...bounded, run: own, job: job({ engine: 'flink', streaming: true, options: { sql: 'a.sql', ...options } }) }
+}
+
+test('a run that streams reads from the start offsets of its vector on, from the earliest record where that is 0', async () => {
+  const { statements } = await sources([2, 0, 3]).tablesOf(streamingOver([range(0, 0, 9), range(1, 5, 9)], null))
+  expect(statements).toHaveLength(2)
+  expect(statements[0]).toContain("'partition:0,offset:2;partition:1,offset:5;partition:2,offset:3'")
+  expect(statements[0]).not.toContain('scan.bounded')
+})
+
+test('resumed, it is refused where retention has gone past what it has read', async () => {
+  const execution = streamingOver([range(0, 0, 9)], 'file:///sp')
+  read = new Map([[0, { offset: 20, metadata: '' }]])
+  expect((await sources([20]).tablesOf(execution)).problem).toBeNull()
+  expect((await sources([21]).tablesOf(execution)).problem).toBe(
+    'refined.flights.v1 partition 0 begins at 21 by now; the job has read up to 20',
+  )
+  read = new Map()
+})
+
+test('a watermark needs a timestamp of the schema', async () => {
+  const watermarks = { flights: { column: 'id', delay: '1h' } }
+  const execution = streamingOver([range(0, 0, 9)], null, { watermarks })
+  expect((await sources([0]).tablesOf(execution)).problem).toBe(
+    "refined.flights.v1: the watermark's column `id` is no timestamp of its schema; there are: none",
+  )
+  const before = schema
+  schema = {
+    type: 'record',
+    name: 'F',
+    fields: [{ name: 'at', type: { type: 'long', logicalType: 'timestamp-millis' } }],
+  }
+  const good = streamingOver([range(0, 0, 9)], null, { watermarks: { flights: { column: 'at', delay: '1h' } } })
+  expect((await sources([0]).tablesOf(good)).statements[0]).toContain(
+    "WATERMARK FOR `at` AS `at` - INTERVAL '0 01:00:00.000'",
+  )
+  schema = before
 })

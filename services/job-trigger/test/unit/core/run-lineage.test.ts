@@ -118,3 +118,17 @@ test('a run that nothing was written for says nothing', () => {
     ['planned', 'superseded'].flatMap((state) => runLineage(run('r', { state: state as 'planned' }), options)),
   ).toEqual([])
 })
+
+test('a run that streams is a streaming run, complete when it is stopped, and its resume is another one', () => {
+  const options = { places, namespace: 'mesh', artefacts: null }
+  const streaming = { recoverFrom: null, stop: null, engineState: 'RUNNING', program: null, changed: false }
+  const events = [
+    run('gold.1', { ...ended, engine: 'flink', state: 'running', streaming }),
+    run('gold.1', { ...ended, engine: 'flink', state: 'stopped', streaming }),
+    run('gold.1', { ...ended, engine: 'flink', state: 'running', attempt: 2, streaming }),
+  ].flatMap((record) => runLineage(record, options))
+  expect(events.flatMap(openLineageProblems)).toEqual([])
+  expect(events.map(({ eventType }) => eventType)).toEqual(['START', 'COMPLETE', 'START'])
+  expect(events[0]!.job.facets['jobType']).toMatchObject({ processingType: 'STREAMING' })
+  expect(events[2]!.run.runId).not.toBe(events[1]!.run.runId)
+})
