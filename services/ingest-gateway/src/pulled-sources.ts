@@ -5,7 +5,7 @@ import { type Config, readPorts, readSecret } from './config.ts'
 import type { StreamDirectory } from './core/ports.ts'
 import { forgetPositions } from './forget-positions.ts'
 import { createSourceReaders } from './source-readers.ts'
-import { createSources, type Sources } from './sources.ts'
+import { createSources, type Sources, type SourcesOptions } from './sources.ts'
 import type { GatewayTelemetry } from './telemetry.ts'
 
 export type PulledSourcesOptions = {
@@ -13,6 +13,8 @@ export type PulledSourcesOptions = {
   readonly kafka: KafkaPort
   readonly directory: StreamDirectory
   readonly telemetry: GatewayTelemetry
+  /** What an operator wants of a source; null while it is not known. */
+  readonly wishOf: SourcesOptions['wishOf']
   readonly fatal: (error: unknown) => void
 }
 
@@ -27,6 +29,7 @@ export function createPulledSources({
   kafka,
   directory,
   telemetry,
+  wishOf,
   fatal,
 }: PulledSourcesOptions): PulledSources {
   const http = createGuardedHttp({ allowedCidrs: config.outboundAllowedCidrs, ports: readPorts(config) })
@@ -42,6 +45,7 @@ export function createPulledSources({
       connectForeign: (source) => connectForeign(source, readSecret),
       onLost: telemetry.sourceLost,
     }),
+    wishOf,
     hooks: telemetry.sourceHooks,
     now: Date.now,
     onFatal: fatal,

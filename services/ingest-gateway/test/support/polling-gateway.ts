@@ -10,9 +10,10 @@ import { buildIngest, type RawIngest } from '@mesh/shared/schema/contract-ingest
 import type { MemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import type { IngestStream } from '../../src/core/ports.ts'
 import type { SourceStatus } from '../../src/core/source-status.ts'
+import { UNASKED } from '../../src/core/sources/source-types.ts'
 import { forgetPositions } from '../../src/forget-positions.ts'
 import { createSourceReaders } from '../../src/source-readers.ts'
-import { createSources } from '../../src/sources.ts'
+import { createSources, type SourcesOptions } from '../../src/sources.ts'
 import { contractOf, directoryOf, streamOf } from './gateway.ts'
 
 export const HTTP_SOURCE: HttpSource = {
@@ -59,6 +60,8 @@ export type PollingGateway = {
   status(): SourceStatus
   /** As an operator asks this gateway; resolves with the keys of the positions. */
   forget(): Promise<readonly string[]>
+  /** A wish has changed. */
+  refresh(): void
   stop(): Promise<void>
 }
 
@@ -70,6 +73,7 @@ export async function startPolling(
     secrets?: Readonly<Record<string, string>>
     ports: readonly number[]
     now?: () => number
+    wishOf?: SourcesOptions['wishOf']
     foreign?: () => KafkaPort | Promise<KafkaPort>
   },
 ): Promise<PollingGateway> {
@@ -90,6 +94,7 @@ export async function startPolling(
       connectForeign: async () => options.foreign?.() ?? kafka,
       onLost: (_label, _stream, entries) => lost.push(entries),
     }),
+    wishOf: options.wishOf ?? (() => UNASKED),
     hooks: () => ({ onFailing: (error) => failures.push(error), onBack: () => {}, onWritten: () => {} }),
     now,
     onFatal(error) {
@@ -102,6 +107,7 @@ export async function startPolling(
     failures,
     lost,
     status: () => Object.values(sources.status())[0]!,
+    refresh: sources.refresh,
     forget: () => sources.aside(source, () => forgetPositions(kafka, source, now)),
     async stop() {
       await sources.stop()
