@@ -17,12 +17,13 @@ import { connectRedis, type RedisConnection } from './adapters/redis-connection.
 import { openSourceSession } from './adapters/source-session.ts'
 import type { PollSpec } from './core/poll/spec.ts'
 import type { IngestStream, ReadSecret } from './core/ports.ts'
-import { partKey, sourceGroup } from './core/source-id.ts'
+import { partKey, pollsGroup, sourceGroup } from './core/source-id.ts'
 import { createKafkaReader } from './kafka-reader.ts'
 import { runMongo } from './mongo-task.ts'
 import { runPoll } from './poll-task.ts'
 import { runRedisKeyspace } from './redis-keyspace-task.ts'
 import { runRedisStream } from './redis-stream-task.ts'
+import { createSourceGroups } from './source-group.ts'
 import { createSourceLeader, type SourceTask } from './source-leader.ts'
 import type { SourceStart } from './sources.ts'
 
@@ -42,12 +43,13 @@ export type SourceReadersOptions = {
 export function createSourceReaders(options: SourceReadersOptions): (start: SourceStart) => Service {
   const { kafka, now, random } = options
   const endpoints = new Map<string, HttpEndpoint>()
+  const groups = createSourceGroups({ kafka, random })
 
   return function createReader(start) {
     const { ingest } = start.pulled
     switch (ingest.kind) {
       case 'poll':
-        return ledBy(start, pollTask(start, ingest))
+        return ledBy(start, pollTask(start, ingest), pollsGroup(ingest.source))
       case 'redis-stream':
         return ledBy(start, redisStreamTask(start, ingest))
       case 'redis-keyspace':
@@ -59,11 +61,11 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
     }
   }
 
-  function ledBy({ stream, pulled, report, led }: SourceStart, task: SourceTask): Service {
+  function ledBy({ stream, pulled, report, led }: SourceStart, task: SourceTask, groupId?: string): Service {
     const name = sourceGroup(stream.contract.name, pulled.id)
     return createSourceLeader({
-      kafka,
-      groupId: name,
+      groups,
+      groupId: groupId ?? name,
       open: () => openSourceSession({ kafka, id: pulled.id, transactionalId: name, now }),
       task,
       onLed: led,

@@ -58,6 +58,8 @@ export type PollingGateway = {
   /** Entries that were told lost, each time. */
   readonly lost: number[]
   status(): SourceStatus
+  /** Of every ingest. */
+  statuses(): SourceStatus[]
   /** As an operator asks this gateway; resolves with the keys of the positions. */
   forget(): Promise<readonly string[]>
   /** A wish has changed. */
@@ -107,6 +109,7 @@ export async function startPolling(
     failures,
     lost,
     status: () => Object.values(sources.status())[0]!,
+    statuses: () => Object.values(sources.status()),
     refresh: sources.refresh,
     forget: () => sources.aside(source, () => forgetPositions(kafka, source, now)),
     async stop() {
