@@ -32,12 +32,19 @@ export function createPulledSources({
   wishOf,
   fatal,
 }: PulledSourcesOptions): PulledSources {
-  const http = createGuardedHttp({ allowedCidrs: config.outboundAllowedCidrs, ports: readPorts(config) })
+  const outbound = { allowedCidrs: config.outboundAllowedCidrs, ports: readPorts(config) }
+  const http = createGuardedHttp(outbound)
+  const opened = [http]
   const sources = createSources({
     directory,
     createReader: createSourceReaders({
       kafka,
       http,
+      openHttp(identity) {
+        const own = createGuardedHttp({ ...outbound, identity })
+        opened.push(own)
+        return own
+      },
       readSecret,
       maxEventBytes: config.maxEventBytes,
       now: Date.now,
@@ -57,7 +64,7 @@ export function createPulledSources({
       try {
         await sources.stop()
       } finally {
-        await http.close()
+        await Promise.all(opened.map((one) => one.close()))
       }
     },
   }

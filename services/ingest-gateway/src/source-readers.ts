@@ -8,12 +8,13 @@ import type {
 import { MeshError } from '@mesh/shared/core/errors'
 import type { HttpSource, KafkaSource, MongodbSource, RedisSource, Source } from '@mesh/shared/core/source'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
-import type { GuardedHttp } from '@mesh/shared/runtime/guarded-http'
+import type { GuardedHttp, HttpIdentity } from '@mesh/shared/runtime/guarded-http'
 import type { Service } from '@mesh/shared/runtime/service'
 import { createForeignDecoder } from './adapters/foreign-decoder.ts'
 import { createHttpEndpoint, type HttpEndpoint } from './adapters/http-source.ts'
 import { connectMongo } from './adapters/mongo-collection.ts'
 import { connectRedis, type RedisConnection } from './adapters/redis-connection.ts'
+import { createSourceHttp } from './adapters/source-http.ts'
 import { openSourceSession } from './adapters/source-session.ts'
 import type { PollSpec } from './core/poll/spec.ts'
 import type { IngestStream, ReadSecret } from './core/ports.ts'
@@ -30,6 +31,8 @@ import type { SourceStart } from './sources.ts'
 export type SourceReadersOptions = {
   readonly kafka: KafkaPort
   readonly http: GuardedHttp
+  /** A client with an authority and a certificate of its own; closed with the others. */
+  readonly openHttp: (identity: HttpIdentity) => GuardedHttp
   readonly readSecret: ReadSecret
   readonly maxEventBytes: number
   readonly now: () => number
@@ -93,7 +96,8 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
     const definition = JSON.stringify(source)
     const known = endpoints.get(definition)
     if (known) return known
-    const { http, readSecret } = options
+    const { readSecret } = options
+    const http = createSourceHttp({ source, shared: options.http, open: options.openHttp, readSecret })
     const endpoint = createHttpEndpoint({ source, http, readSecret, now })
     endpoints.set(definition, endpoint)
     return endpoint

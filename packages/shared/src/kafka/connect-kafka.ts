@@ -40,7 +40,7 @@ export function connectKafka(connection: KafkaConnection): ConnectedKafka {
   const client: KafkaJs.Kafka = new kafkajs.Kafka({
     brokers: [...brokers],
     clientId,
-    ...(tls ? { ssl: tls === true ? true : { ca: [tls.ca] } } : {}),
+    ...(tls ? { ssl: tls === true ? true : { ...tls } } : {}),
     ...(sasl ? { sasl: sasl as KafkaJs.SASLOptions } : {}),
     requestTimeout: requestTimeoutMs,
     connectionTimeout: CONNECT_TIMEOUT_MS,

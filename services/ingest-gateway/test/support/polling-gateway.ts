@@ -81,7 +81,9 @@ export async function startPolling(
 ): Promise<PollingGateway> {
   const failures: MeshError[] = []
   const lost: number[] = []
-  const http = createGuardedHttp({ allowedCidrs: ['127.0.0.0/8'], ports: options.ports })
+  const outbound = { allowedCidrs: ['127.0.0.0/8'], ports: options.ports }
+  const http = createGuardedHttp(outbound)
+  const opened = [http]
   const now = options.now ?? Date.now
   const source = Object.keys(stream.sources)[0]!
   const sources = createSources({
@@ -89,6 +91,11 @@ export async function startPolling(
     createReader: createSourceReaders({
       kafka,
       http,
+      openHttp(identity) {
+        const own = createGuardedHttp({ ...outbound, identity })
+        opened.push(own)
+        return own
+      },
       readSecret: async (reference) => options.secrets?.[reference] ?? null,
       maxEventBytes: 10_000,
       now,
@@ -114,7 +121,7 @@ export async function startPolling(
     forget: () => sources.aside(source, () => forgetPositions(kafka, source, now)),
     async stop() {
       await sources.stop()
-      await http.close()
+      await Promise.all(opened.map((one) => one.close()))
     },
   }
 }
