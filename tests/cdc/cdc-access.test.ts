@@ -1,19 +1,21 @@
 import { chmodSync, copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { chown } from 'node:fs/promises'
 import { join } from 'node:path'
-import { makeTlsFiles } from '@mesh/shared/testing/tls-files'
+import { makeClientFiles, makeTlsFiles } from '@mesh/shared/testing/tls-files'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { renderSources } from '../../packages/cli/src/commands/sources.ts'
 import { type CdcWorld, startCdcWorld } from './cdc-world.ts'
 
 const START_TIMEOUT_MS = 600_000
 
-/** The superuser is let in as he is; everyone else needs a password, and `mesh_tls` an encrypted connection besides. */
+/** The superuser is let in as he is; everyone else needs a password, `mesh_tls` an encrypted connection besides, and `mesh_cert` a certificate. */
 const HBA = `
 local   all  all                    trust
 host    all  postgres  127.0.0.1/32 trust
 hostssl all  mesh_tls  127.0.0.1/32 scram-sha-256
 host    all  mesh_tls  127.0.0.1/32 reject
+hostssl all  mesh_cert 127.0.0.1/32 cert
+host    all  mesh_cert 127.0.0.1/32 reject
 host    all  all       127.0.0.1/32 scram-sha-256
 host    replication all 127.0.0.1/32 scram-sha-256
 `
@@ -91,7 +93,15 @@ describe('access to a PostgreSQL that checks', () => {
       'to tell of CREATE',
     )
     expect(refused.problems).toMatchObject([{ code: 'MESH_SOURCE_RIGHTS' }])
-    expect(refused.problems[0]?.hint).toContain('publication: existing')
+    expect(renderSources([refused])).toContain('publication: existing')
+    const creations = (): number =>
+      readFileSync(join(world.projectDir, '.mesh', 'logs', 'postgres.log'), 'utf8').split(
+        'permission denied for database',
+      ).length - 1
+    const [begun, since] = [creations(), Date.now()]
+    await expect.poll(() => Date.now() - since > 8000, { timeout: 20_000 }).toBe(true)
+    // Rounds are 300 ms apart; asked again after 5 s, 10 s, …
+    expect(creations() - begun).toBeLessThanOrEqual(2)
 
     world.source('guarded', as('mesh_reader', 'publication: existing\nsignalSchema: capture\n'))
     await world.stream('guarded', 'guarded', 'public.guarded')
@@ -169,5 +179,43 @@ describe('access to a PostgreSQL that checks', () => {
     )
     expect(connections.every(({ ssl }) => ssl)).toBe(true)
     expect(connections.some(({ walsender }) => walsender)).toBe(true)
+  })
+
+  it('a certificate is all that a role needs which has no password, and one of another name is refused', async () => {
+    const folder = join(world.projectDir, 'tls')
+    const own = makeClientFiles(folder, 'mesh_cert')
+    const other = makeClientFiles(folder, 'somebody')
+    const { uid, gid } = statSync(dataDir)
+    copyFileSync(join(folder, 'ca.crt'), join(dataDir, 'clients.crt'))
+    await chown(join(dataDir, 'clients.crt'), uid, gid)
+    await world.sql("alter system set ssl_ca_file = 'clients.crt'")
+    await world.sql('select pg_reload_conf()')
+    await world.sql('create role mesh_cert login replication')
+    await world.sql('grant create on database postgres to mesh_cert')
+    await world.sql('create table certified (id int primary key)')
+    await world.sql('alter table certified owner to mesh_cert')
+    await world.sql('insert into certified values (1)')
+    const shown = (files: { cert: string; key: string }): string =>
+      `database: postgres\nuser: mesh_cert\nheartbeat: 1s\nssl: verify-full\nca: file:${join(folder, 'ca.crt')}\ncert: file:${files.cert}\nkey: file:${files.key}\nsignalSchema: certified\n`
+
+    world.source('certified', shown(other))
+    await world.stream('certified', 'certified', 'public.certified')
+    const told = await world.report('certified', ({ problems }) => problems.length > 0, 'to tell of the name')
+    expect(told.problems).toMatchObject([{ code: 'MESH_SOURCE_AUTH' }])
+    expect(told.problems[0]?.message).toContain('certificate authentication failed')
+
+    world.source('certified', shown(own))
+    await world.stream('certified', 'certified', 'public.certified')
+    await world.report('certified', isRunning, 'to run')
+    const raw = await world.raw('certified')
+    await raw.until((records) => records.some(({ key }) => key === '1'), 'the row that was there')
+    await world.sql('insert into certified values (2)')
+    await raw.until((records) => records.some(({ key }) => key === '2'), 'a change')
+    const shownTo = await world.sql<{ subject: string | null; walsender: boolean }>(
+      `select s.client_dn as subject, a.backend_type = 'walsender' as walsender from pg_stat_ssl s join pg_stat_activity a
+       using (pid) where a.usename = 'mesh_cert'`,
+    )
+    expect(shownTo.some(({ walsender }) => walsender)).toBe(true)
+    expect(shownTo.every(({ subject }) => subject === '/CN=mesh_cert')).toBe(true)
   })
 })

@@ -1,6 +1,7 @@
 import { partitionOf } from '@mesh/shared/core/partitioner'
 import { textBytes } from '@mesh/shared/core/record'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { renderSources } from '../../packages/cli/src/commands/sources.ts'
 import { describeAudit } from './cdc-audit.ts'
 import { type CdcWorld, startCdcWorld } from './cdc-world.ts'
 
@@ -84,7 +85,7 @@ describe('change capture from PostgreSQL', () => {
     const told = await world.report('shop', ({ problems }) => problems.length > 0, 'to tell of the table')
     expect(told.state).toBe('running')
     expect(told.problems).toMatchObject([{ code: 'MESH_SOURCE_TABLE_NO_KEY' }])
-    expect(told.problems[0]?.message).toContain('ALTER TABLE "public"."log" ADD PRIMARY KEY')
+    expect(renderSources([told])).toContain('ALTER TABLE "public"."log" ADD PRIMARY KEY')
     await world.sql('alter table log add column id serial primary key')
     await world.report('shop', ({ problems, state }) => problems.length === 0 && state === 'running', 'to run whole')
     await world.sql("insert into log (what) values ('seen')")
@@ -130,6 +131,14 @@ describe('change capture from PostgreSQL', () => {
     await world.ask('POST', '/v1/sources/shop/resume')
     const told = await world.report('shop', ({ state }) => state === 'failed', 'to tell of the slot')
     expect(told.problems).toMatchObject([{ code: 'MESH_SOURCE_SLOT_LOST' }])
+    expect(renderSources([told])).toContain('`mesh sources resnapshot <name> --yes`')
+    // Looked at in every round, and never started: a restart would go on behind the hole.
+    await world.ask('POST', '/v1/sources/shop/restart', {})
+    const rounds = Date.now()
+    await expect.poll(() => Date.now() - rounds > 3000, { timeout: 10_000 }).toBe(true)
+    const still = await world.report('shop', ({ state }) => state === 'failed', 'to stay so')
+    expect([still.problems[0]?.code, still.restarts]).toEqual(['MESH_SOURCE_SLOT_LOST', told.restarts])
+    expect(await world.sql("select from pg_replication_slots where slot_name = 'mesh_shop'")).toEqual([])
     await expect(world.ask('POST', '/v1/sources/shop/resnapshot', {})).rejects.toThrow('cannot be undone')
     await world.ask('POST', '/v1/sources/shop/resnapshot', { confirm: 'shop' })
     await world.report('shop', ({ state, problems }) => state === 'running' && problems.length === 0, 'to run again')

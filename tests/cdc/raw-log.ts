@@ -38,6 +38,7 @@ export type RawLog = {
   stop(): Promise<void>
 }
 
+/** Resolves when it has read what was there. */
 export async function openRawLog(kafka: KafkaPort, stream: string): Promise<RawLog> {
   const records: RawChange[] = []
   let broken: unknown = null
@@ -60,6 +61,7 @@ export async function openRawLog(kafka: KafkaPort, stream: string): Promise<RawL
       }
     },
   })
+  await follower.caughtUp
 
   function folded(): Map<string, Record<string, unknown>> {
     const state = new Map<string, Record<string, unknown>>()

@@ -21,12 +21,15 @@ export async function readPulled(gatewayUrl: string): Promise<readonly PulledVie
   return Object.entries(sources).map(([source, view]) => ({ source, ...view }))
 }
 
+/** By an operator. */
+const isResting = ({ state }: PulledView): boolean => state === 'paused' || state === 'deleted'
+
 export function renderPulled(views: readonly PulledView[]): string {
   const header = ['source', 'kind', 'state', 'since', 'last good', 'position']
   const rows = views.map((view) => [
     view.source,
     view.kind,
-    view.leads ? view.state : `${view.state} (another instance reads it)`,
+    view.leads || isResting(view) ? view.state : `${view.state} (another instance reads it)`,
     view.since,
     view.lastOk ?? '-',
     JSON.stringify(view.cursor ?? null).slice(0, 60),
@@ -34,5 +37,13 @@ export function renderPulled(views: readonly PulledView[]): string {
   const errors = views.flatMap(({ source, error }) =>
     error ? [`${source}: ${error.code} ${error.message}`, `  ${error.hint}`] : [],
   )
-  return [renderColumns([header, ...rows]), ...errors].join('\n')
+  const resting = views
+    .filter(isResting)
+    .map(
+      ({ source, state }) =>
+        `${source} is ${state}: \`mesh sources resume ${source.split('/')[0]}\` reads ${
+          state === 'paused' ? 'on' : 'it anew'
+        }`,
+    )
+  return [renderColumns([header, ...rows]), ...errors, ...resting].join('\n')
 }

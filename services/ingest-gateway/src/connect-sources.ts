@@ -10,7 +10,6 @@ import { type AuditSchedule, createAuditSchedule } from './audit-schedule.ts'
 import type { Config } from './config.ts'
 import { readApiKeys } from './core/api-keys.ts'
 import type { StreamDirectory } from './core/ports.ts'
-import type { SourceStatus } from './core/source-status.ts'
 import { withReaders } from './core/sources/pulled-view.ts'
 import { createDocumentSnapshots } from './document-snapshots.ts'
 import type { PulledSources } from './pulled-sources.ts'
@@ -26,8 +25,8 @@ export type ConnectSourcesOptions = {
   readonly link: KafkaLink
   readonly directory: StreamDirectory
   readonly telemetry: GatewayTelemetry
-  /** The readers of the gateway's own, by `<source>/<stream>`, and the way to make them forget where they stand. */
-  readonly pulled: Pick<PulledSources, 'forget'> & { readonly status: () => Readonly<Record<string, SourceStatus>> }
+  /** The readers of the gateway's own. */
+  readonly pulled: Pick<PulledSources, 'forget' | 'status' | 'refresh'>
 }
 
 const MARK_TIMEOUT_MS = 60_000
@@ -49,6 +48,7 @@ export function createConnectSources(options: ConnectSourcesOptions): {
     intervalMs: config.sourceIntervalMs,
     onTrouble: telemetry.sourcesTrouble,
     onReport: telemetry.sourceReported,
+    onWishes: pulled.refresh,
     now: Date.now,
   })
   const freshId = (): string => uuidV7(Date.now(), randomBytes(10))

@@ -7,7 +7,7 @@ import type { Service } from '@mesh/shared/runtime/service'
 import { buildForeign, type ForeignRecord } from './core/foreign-record.ts'
 import type { IngestStream, SourceSession } from './core/ports.ts'
 import type { SourceReport } from './core/source-status.ts'
-import { sleep } from './source-leader.ts'
+import { sleep } from './sleep.ts'
 
 export type KafkaReaderOptions = {
   readonly ingest: IngestKafka

@@ -41,7 +41,14 @@ await runService({
       onFailing: telemetry.streamFailing,
       retryMs: 2000,
     })
-    const pulled = createPulledSources({ config, kafka, directory, telemetry, fatal })
+    const pulled = createPulledSources({
+      config,
+      kafka,
+      directory,
+      telemetry,
+      wishOf: (source) => connectors.wishOf(source),
+      fatal,
+    })
     const link = createKafkaLink({
       kafka,
       async onVersions(all) {

@@ -16,7 +16,7 @@ import {
 } from './core/mongo/position.ts'
 import type { IngestStream, SourceSession } from './core/ports.ts'
 import type { SourceReport } from './core/source-status.ts'
-import { sleep } from './source-leader.ts'
+import { sleep } from './sleep.ts'
 
 export type MongoTaskOptions = {
   readonly source: MongodbSource

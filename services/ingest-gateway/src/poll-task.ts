@@ -12,7 +12,7 @@ import { adoptState, beginRun, keptState, type PollRun, type PollState } from '.
 import { createSweep, type Sweep } from './core/poll/sweep.ts'
 import type { IngestStream, SourceSession } from './core/ports.ts'
 import type { SourceReport } from './core/source-status.ts'
-import { sleep } from './source-leader.ts'
+import { sleep } from './sleep.ts'
 
 export type PollTaskOptions = {
   readonly spec: PollSpec

@@ -5,7 +5,7 @@ import { type Config, readPorts, readSecret } from './config.ts'
 import type { StreamDirectory } from './core/ports.ts'
 import { forgetPositions } from './forget-positions.ts'
 import { createSourceReaders } from './source-readers.ts'
-import { createSources, type Sources } from './sources.ts'
+import { createSources, type Sources, type SourcesOptions } from './sources.ts'
 import type { GatewayTelemetry } from './telemetry.ts'
 
 export type PulledSourcesOptions = {
@@ -13,6 +13,8 @@ export type PulledSourcesOptions = {
   readonly kafka: KafkaPort
   readonly directory: StreamDirectory
   readonly telemetry: GatewayTelemetry
+  /** What an operator wants of a source; null while it is not known. */
+  readonly wishOf: SourcesOptions['wishOf']
   readonly fatal: (error: unknown) => void
 }
 
@@ -27,14 +29,22 @@ export function createPulledSources({
   kafka,
   directory,
   telemetry,
+  wishOf,
   fatal,
 }: PulledSourcesOptions): PulledSources {
-  const http = createGuardedHttp({ allowedCidrs: config.outboundAllowedCidrs, ports: readPorts(config) })
+  const outbound = { allowedCidrs: config.outboundAllowedCidrs, ports: readPorts(config) }
+  const http = createGuardedHttp(outbound)
+  const opened = [http]
   const sources = createSources({
     directory,
     createReader: createSourceReaders({
       kafka,
       http,
+      openHttp(identity) {
+        const own = createGuardedHttp({ ...outbound, identity })
+        opened.push(own)
+        return own
+      },
       readSecret,
       maxEventBytes: config.maxEventBytes,
       now: Date.now,
@@ -42,6 +52,7 @@ export function createPulledSources({
       connectForeign: (source) => connectForeign(source, readSecret),
       onLost: telemetry.sourceLost,
     }),
+    wishOf,
     hooks: telemetry.sourceHooks,
     now: Date.now,
     onFatal: fatal,
@@ -53,7 +64,7 @@ export function createPulledSources({
       try {
         await sources.stop()
       } finally {
-        await http.close()
+        await Promise.all(opened.map((one) => one.close()))
       }
     },
   }

@@ -6,7 +6,7 @@ import { createKeyTable } from './core/key-table.ts'
 import type { IngestStream, SourceSession } from './core/ports.ts'
 import { buildValue, type RedisValue, valueDigest } from './core/redis-value.ts'
 import type { SourceReport } from './core/source-status.ts'
-import { sleep } from './source-leader.ts'
+import { sleep } from './sleep.ts'
 
 export type RedisKeyspaceTaskOptions = {
   readonly ingest: IngestRedisKeyspace

@@ -13,12 +13,18 @@ import type { SourceService } from './source-service.ts'
 export type SourceOperations = {
   pause(name: string): Promise<void>
   resume(name: string): Promise<void>
+  /** Its tasks or readers are stopped and started, without a pause that is left of failures. */
+  restart(name: string): Promise<void>
   /** Reads all rows of one table, or of all, again beside the changes. */
   snapshot(name: string, table: string | null): Promise<{ readonly tables: readonly string[] }>
   /** Forgets how far the source has come and begins anew with all rows. */
   resnapshot(name: string): Promise<void>
-  /** Removes connector, slot and publication; what was captured stays. */
-  remove(name: string): Promise<void>
+  /**
+   * Removes connector, slot and publication, or the positions of the gateway's own readers; what was captured stays. Nothing is read of it
+   * before it is resumed.
+   * @returns the keys of the positions
+   */
+  remove(name: string): Promise<{ readonly positions: readonly string[] }>
   /** Forgets how far a source has come that the gateway reads itself. */
   forget(name: string): Promise<{ readonly positions: readonly string[] }>
 }
@@ -56,14 +62,6 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
     const desired = known(name)
     if (desired.source.kind === 'postgres') return { source: desired.source, desired }
     throw new MeshError('MESH_SOURCE_CONFIG', `source ${name} is of kind ${desired.source.kind}, not postgres`)
-  }
-
-  /** Pausing a reader of the gateway's own is not built: to ask for it must not look as if it had been done. */
-  function knownToConnect(name: string): void {
-    const { source } = known(name)
-    if (isByConnect(source)) return
-    const text = `source ${name} is read by the gateway itself: it cannot be paused, and ends when its stream no longer names it`
-    throw new MeshError('MESH_SOURCE_CONFIG', text)
   }
 
   function isOfDriver({ source }: DesiredSource): boolean {
@@ -117,6 +115,7 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
   async function resnapshot(name: string): Promise<void> {
     if (isOfDriver(known(name))) {
       await documents(name, null, true)
+      await service.setIntent(name, 'running')
       return
     }
     if (known(name).source.kind === 'mongodb') {
@@ -142,13 +141,14 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
     if (status !== null) await connect().resetOffsets(connectorName(name))
   }
 
-  async function remove(name: string): Promise<void> {
+  async function remove(name: string): Promise<{ positions: readonly string[] }> {
     const desired = service.find(name)
-    if (desired && isOfDriver(desired)) knownToConnect(name)
     const told = service.view().sources.find(({ source }) => source === name)
-    if (!desired && told?.state !== 'orphaned') known(name)
+    // First, so that whoever is fenced below does not begin anew.
     if (desired) await service.setIntent(name, 'deleted')
-    const status = options.connect && (await options.connect.status(connectorName(name)))
+    const positions = desired && isByConnect(desired.source) ? [] : await options.forgetPositions(name)
+    if (!desired && told?.state !== 'orphaned' && positions.length === 0) known(name)
+    const status = desired && !isByConnect(desired.source) ? null : await options.connect?.status(connectorName(name))
     if (status) {
       await halt(name)
       await connect().resetOffsets(connectorName(name))
@@ -156,6 +156,7 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
     }
     if (desired?.source.kind === 'postgres') await database.drop(desired.source, true)
     if (!desired) await service.forget(name)
+    return { positions }
   }
 
   async function forget(name: string): Promise<{ positions: readonly string[] }> {
@@ -175,12 +176,16 @@ export function createSourceOperations(options: SourceOperationsOptions): Source
 
   return {
     async pause(name) {
-      knownToConnect(name)
+      known(name)
       await service.setIntent(name, 'paused')
     },
     async resume(name) {
-      knownToConnect(name)
+      known(name)
       await service.setIntent(name, 'running')
+    },
+    async restart(name) {
+      known(name)
+      await service.restart(name)
     },
     snapshot,
     resnapshot,

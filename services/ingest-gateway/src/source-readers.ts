@@ -8,27 +8,31 @@ import type {
 import { MeshError } from '@mesh/shared/core/errors'
 import type { HttpSource, KafkaSource, MongodbSource, RedisSource, Source } from '@mesh/shared/core/source'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
-import type { GuardedHttp } from '@mesh/shared/runtime/guarded-http'
+import type { GuardedHttp, HttpIdentity } from '@mesh/shared/runtime/guarded-http'
 import type { Service } from '@mesh/shared/runtime/service'
 import { createForeignDecoder } from './adapters/foreign-decoder.ts'
 import { createHttpEndpoint, type HttpEndpoint } from './adapters/http-source.ts'
 import { connectMongo } from './adapters/mongo-collection.ts'
 import { connectRedis, type RedisConnection } from './adapters/redis-connection.ts'
+import { createSourceHttp } from './adapters/source-http.ts'
 import { openSourceSession } from './adapters/source-session.ts'
 import type { PollSpec } from './core/poll/spec.ts'
 import type { IngestStream, ReadSecret } from './core/ports.ts'
-import { partKey, sourceGroup } from './core/source-id.ts'
+import { partKey, pollsGroup, sourceGroup } from './core/source-id.ts'
 import { createKafkaReader } from './kafka-reader.ts'
 import { runMongo } from './mongo-task.ts'
 import { runPoll } from './poll-task.ts'
 import { runRedisKeyspace } from './redis-keyspace-task.ts'
 import { runRedisStream } from './redis-stream-task.ts'
+import { createSourceGroups } from './source-group.ts'
 import { createSourceLeader, type SourceTask } from './source-leader.ts'
 import type { SourceStart } from './sources.ts'
 
 export type SourceReadersOptions = {
   readonly kafka: KafkaPort
   readonly http: GuardedHttp
+  /** A client with an authority and a certificate of its own; closed with the others. */
+  readonly openHttp: (identity: HttpIdentity) => GuardedHttp
   readonly readSecret: ReadSecret
   readonly maxEventBytes: number
   readonly now: () => number
@@ -42,12 +46,13 @@ export type SourceReadersOptions = {
 export function createSourceReaders(options: SourceReadersOptions): (start: SourceStart) => Service {
   const { kafka, now, random } = options
   const endpoints = new Map<string, HttpEndpoint>()
+  const groups = createSourceGroups({ kafka, random })
 
   return function createReader(start) {
     const { ingest } = start.pulled
     switch (ingest.kind) {
       case 'poll':
-        return ledBy(start, pollTask(start, ingest))
+        return ledBy(start, pollTask(start, ingest), pollsGroup(ingest.source))
       case 'redis-stream':
         return ledBy(start, redisStreamTask(start, ingest))
       case 'redis-keyspace':
@@ -59,11 +64,11 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
     }
   }
 
-  function ledBy({ stream, pulled, report, led }: SourceStart, task: SourceTask): Service {
+  function ledBy({ stream, pulled, report, led }: SourceStart, task: SourceTask, groupId?: string): Service {
     const name = sourceGroup(stream.contract.name, pulled.id)
     return createSourceLeader({
-      kafka,
-      groupId: name,
+      groups,
+      groupId: groupId ?? name,
       open: () => openSourceSession({ kafka, id: pulled.id, transactionalId: name, topic: stream.rawTopic, now }),
       task,
       onLed: led,
@@ -91,7 +96,8 @@ export function createSourceReaders(options: SourceReadersOptions): (start: Sour
     const definition = JSON.stringify(source)
     const known = endpoints.get(definition)
     if (known) return known
-    const { http, readSecret } = options
+    const { readSecret } = options
+    const http = createSourceHttp({ source, shared: options.http, open: options.openHttp, readSecret })
     const endpoint = createHttpEndpoint({ source, http, readSecret, now })
     endpoints.set(definition, endpoint)
     return endpoint

@@ -20,7 +20,7 @@ import {
 } from './core/sources/connector-config.ts'
 import { isByConnect, streamsOf, tablesOf } from './core/sources/desired-sources.ts'
 import type { PreparedDatabase, SourceDatabase } from './core/sources/ports.ts'
-import type { DesiredSource, Intent, SourceReport, SourceState } from './core/sources/source-types.ts'
+import type { DesiredSource, SourceReport, SourceState, Wish } from './core/sources/source-types.ts'
 import { problemOf } from './core/sources/source-types.ts'
 
 export type SourceReconcilerOptions = {
@@ -40,6 +40,8 @@ type Memory = {
   runningSince: number | null
   /** What was asked for; another definition is tried at once. */
   asked: string
+  /** The restart that has been seen to; undefined before the first round, whose restarts somebody else has seen to. */
+  restartedAt: string | null | undefined
 }
 
 const FIRST_RETRY_MS = 5000
@@ -52,31 +54,28 @@ const SETTLED_MS = 15_000
  * again with growing pauses, and holds up no other.
  */
 export function createSourceReconciler(options: SourceReconcilerOptions): {
-  round(desired: readonly DesiredSource[], intentOf: (source: string) => Intent): Promise<SourceReport[]>
+  round(desired: readonly DesiredSource[], wishOf: (source: string) => Wish): Promise<SourceReport[]>
 } {
   const { connect, database, now } = options
   const memories = new Map<string, Memory>()
   const reports = new Map<string, SourceReport>()
 
-  async function round(
-    desired: readonly DesiredSource[],
-    intentOf: (source: string) => Intent,
-  ): Promise<SourceReport[]> {
+  async function round(desired: readonly DesiredSource[], wishOf: (source: string) => Wish): Promise<SourceReport[]> {
     const wanted = desired.filter(({ source }) => isByConnect(source))
-    const told = await Promise.all(wanted.map((one) => reconcileSafely(one, intentOf(one.source.name))))
+    const told = await Promise.all(wanted.map((one) => reconcileSafely(one, wishOf(one.source.name))))
     return [...told, ...(await orphans(wanted))]
   }
 
-  async function reconcileSafely(desired: DesiredSource, intent: Intent): Promise<SourceReport> {
+  async function reconcileSafely(desired: DesiredSource, wish: Wish): Promise<SourceReport> {
     const { name } = desired.source
     const memory = memoryOf(name)
     const before = reports.get(name)
-    const asked = JSON.stringify([desired.source, desired.uses])
+    const asked = JSON.stringify([desired.source, desired.uses, wish.restartedAt])
     if (asked !== memory.asked) Object.assign(memory, { asked, retryAt: 0, refusals: 0 })
     if (before && before.state !== 'deleted' && now() < memory.retryAt) return before
     let report: SourceReport
     try {
-      report = await reconcile(desired, intent, memory)
+      report = await reconcile(desired, wish, memory)
       memory.refusals = 0
     } catch (error) {
       const known = isMeshError(error) ? error : new MeshError('MESH_INTERNAL', String(error), { cause: error })
@@ -88,9 +87,9 @@ export function createSourceReconciler(options: SourceReconcilerOptions): {
     return report
   }
 
-  async function reconcile(desired: DesiredSource, intent: Intent, memory: Memory): Promise<SourceReport> {
+  async function reconcile(desired: DesiredSource, wish: Wish, memory: Memory): Promise<SourceReport> {
     const { source } = desired
-    if (intent === 'deleted') return reportOf(desired, 'deleted', memory)
+    if (wish.intent === 'deleted') return reportOf(desired, 'deleted', memory)
     if (desired.problems.length > 0) {
       return { ...reportOf(desired, 'failed', memory), problems: desired.problems.map(problemOf) }
     }
@@ -103,7 +102,7 @@ export function createSourceReconciler(options: SourceReconcilerOptions): {
     const lost = prepared && actual ? await lostSlot(desired, prepared, actual) : null
     if (lost) return { ...base, state: 'failed', problems: [...base.problems, problemOf(lost)] }
     const config = configOf(desired, prepared)
-    await act(desired, { config, intent }, actual, memory)
+    await act(desired, { config, wish }, actual, memory)
     if (actual === null) return base
     await followUp(desired, prepared, actual, memory)
     const failed = isFailed(actual)
@@ -139,25 +138,31 @@ export function createSourceReconciler(options: SourceReconcilerOptions): {
 
   async function act(
     { source }: DesiredSource,
-    wanted: { readonly config: ConnectorConfig; readonly intent: Intent },
+    { config, wish }: { readonly config: ConnectorConfig; readonly wish: Wish },
     actual: ConnectorStatus | null,
     memory: Memory,
   ): Promise<void> {
     const name = connectorName(source.name)
-    const action = nextAction(wanted, actual, memory.failures, now())
+    if (memory.restartedAt !== undefined && memory.restartedAt !== wish.restartedAt && actual !== null) {
+      options.onAction(source.name, 'restart')
+      await connect!.restart(name, 'all')
+      memory.failures = { count: 0, since: 0 }
+    }
+    memory.restartedAt = wish.restartedAt
+    const action = nextAction({ config, intent: wish.intent }, actual, memory.failures, now())
     if (action.kind === 'none') return
     options.onAction(source.name, action.kind)
     switch (action.kind) {
       case 'put':
         if (actual === null && source.kind === 'postgres') {
-          await database.note(source, wanted.config['table.include.list'] === undefined ? [] : tablesIn(wanted.config))
+          await database.note(source, config['table.include.list'] === undefined ? [] : tablesIn(config))
         }
         memory.runningSince = null
         return connect!.put(name, action.config)
       case 'restart':
         memory.failures = afterRestart(memory.failures, now())
         memory.restarts += 1
-        return connect!.restart(name)
+        return connect!.restart(name, 'failed')
       case 'pause':
         return connect!.pause(name)
       case 'resume':
@@ -215,6 +220,7 @@ export function createSourceReconciler(options: SourceReconcilerOptions): {
       refusals: 0,
       runningSince: null,
       asked: '',
+      restartedAt: undefined,
     }
     memories.set(source, fresh)
     return fresh

@@ -4,7 +4,7 @@ import type { Service } from '@mesh/shared/runtime/service'
 import { joinSourcesTopic, type SourcesTopic } from './adapters/sources/sources-topic.ts'
 import type { StreamDirectory } from './core/ports.ts'
 import { desiredSources, isByConnect, isCaptured, streamsOf } from './core/sources/desired-sources.ts'
-import type { AuditReport, DesiredSource, Intent, SourceReport } from './core/sources/source-types.ts'
+import type { AuditReport, DesiredSource, Intent, SourceReport, Wish } from './core/sources/source-types.ts'
 import { problemOf } from './core/sources/source-types.ts'
 
 export type SourceServiceOptions = {
@@ -12,11 +12,13 @@ export type SourceServiceOptions = {
   readonly producer: () => Producer | null
   readonly directory: StreamDirectory
   readonly reconciler: {
-    round(desired: readonly DesiredSource[], intentOf: (source: string) => Intent): Promise<SourceReport[]>
+    round(desired: readonly DesiredSource[], wishOf: (source: string) => Wish): Promise<SourceReport[]>
   }
   readonly intervalMs: number
   readonly onTrouble: (error: unknown) => void
   readonly onReport: (report: SourceReport) => void
+  /** What operators want is known, or has changed: see `wishOf`. */
+  readonly onWishes: () => void
   readonly now: () => number
 }
 
@@ -33,13 +35,21 @@ export type SourceView = {
 export type SourceService = Service & {
   readonly view: () => SourceView
   find(name: string): DesiredSource | undefined
+  /** What operators want of a source; null before `mesh.sources` has been read. */
+  wishOf(name: string): Wish | null
+  /** Durable on return. */
   setIntent(name: string, intent: Intent): Promise<void>
+  /** @throws MeshError MESH_SOURCE_NOT_RUNNING where the source is paused or deleted */
+  restart(name: string): Promise<void>
+  /** Drops the report of a source that no applied stream asks for, and what was asked of it. */
   forget(name: string): Promise<void>
   /** Keeps the result of an audit for every gateway to tell. */
   keep(audit: AuditReport): Promise<void>
 }
 
 const REJOIN_MS = 2000
+/** While there is no producer, or no stream that has a source. */
+const LOOK_MS = 300
 /** Volatile figures are written this often; what changes otherwise at once. */
 const REFRESH_MS = 15_000
 
@@ -49,22 +59,27 @@ const REFRESH_MS = 15_000
  */
 export function createSourceService(options: SourceServiceOptions): SourceService {
   let topic: SourcesTopic | null = null
+  /** Outlives a topic that is lost: what was asked holds until it is known to be otherwise. */
+  let wishes: SourcesTopic['wishOf'] | null = null
   let stopped = false
   let timer: NodeJS.Timeout | undefined
   let working: Promise<void> = Promise.resolve()
   const desired = (): DesiredSource[] => desiredSources(options.directory.streams())
 
   async function turn(): Promise<void> {
+    let pause = LOOK_MS
     try {
       if (options.producer() === null) return
       // Nobody needs a topic or a group for sources that nobody has.
       if (topic === null && desired().length === 0) return
       topic ??= await join()
       if (topic.isLeader()) await lead(topic)
+      pause = options.intervalMs
     } catch (error) {
+      pause = topic === null ? REJOIN_MS : options.intervalMs
       options.onTrouble(error)
     } finally {
-      if (!stopped) timer = setTimeout(next, topic === null ? REJOIN_MS : options.intervalMs)
+      if (!stopped) timer = setTimeout(next, pause)
     }
   }
 
@@ -72,11 +87,17 @@ export function createSourceService(options: SourceServiceOptions): SourceServic
     // It may break before it has been joined.
     let joined: SourcesTopic | null = null
     let broken = false
-    const joining = await joinSourcesTopic(options.kafka, options.producer, (error) => {
-      broken = true
-      options.onTrouble(error)
-      if (topic === joined) topic = null
-      void joined?.stop().catch(() => undefined)
+    const joining = await joinSourcesTopic(options.kafka, options.producer, {
+      onBroken(error) {
+        broken = true
+        options.onTrouble(error)
+        if (topic === joined) topic = null
+        void joined?.stop().catch(() => undefined)
+      },
+      onWishes(wishOf) {
+        wishes = wishOf
+        options.onWishes()
+      },
     })
     joined = joining
     if (broken) throw new MeshError('MESH_KAFKA_UNAVAILABLE', 'mesh.sources was lost while it was read')
@@ -84,7 +105,7 @@ export function createSourceService(options: SourceServiceOptions): SourceServic
   }
 
   async function lead(to: SourcesTopic): Promise<void> {
-    const reports = await options.reconciler.round(desired(), to.intentOf)
+    const reports = await options.reconciler.round(desired(), to.wishOf)
     const known = to.reports()
     for (const report of reports) {
       const before = known.get(report.source)
@@ -106,9 +127,7 @@ export function createSourceService(options: SourceServiceOptions): SourceServic
     const told = topic?.reports() ?? new Map<string, SourceReport>()
     const missing = wanted.filter(({ source }) => !told.has(source.name)).map(starting)
     return {
-      connectWanted: wanted.some(
-        ({ source }) => isByConnect(source) && (topic?.intentOf(source.name) ?? 'running') !== 'deleted',
-      ),
+      connectWanted: wanted.some(({ source }) => isByConnect(source) && wishes?.(source.name).intent !== 'deleted'),
       leader: topic?.isLeader() ?? null,
       sources: [...told.values(), ...missing].sort((a, b) => (a.source < b.source ? -1 : 1)),
       audits: topic?.audits() ?? [],
@@ -138,9 +157,21 @@ export function createSourceService(options: SourceServiceOptions): SourceServic
   return {
     view,
     find: (name) => desired().find(({ source }) => source.name === name),
-    setIntent: (name, intent) => joined().putIntent(name, intent),
+    wishOf: (name) => wishes?.(name) ?? null,
+    setIntent: (name, intent) => joined().putWish(name, { ...joined().wishOf(name), intent }),
+    async restart(name) {
+      const { intent } = joined().wishOf(name)
+      if (intent !== 'running') {
+        const text = `source ${name} is ${intent}: \`mesh sources resume ${name}\` reads it on`
+        throw new MeshError('MESH_SOURCE_NOT_RUNNING', text)
+      }
+      await joined().putWish(name, { intent, restartedAt: new Date(options.now()).toISOString() })
+    },
     keep: (audit) => joined().putAudit(audit),
-    forget: (name) => joined().dropReport(name),
+    async forget(name) {
+      await joined().dropReport(name)
+      await joined().dropWish(name)
+    },
     async start() {
       next()
     },

@@ -3,6 +3,7 @@ import type { Service } from '@mesh/shared/runtime/service'
 import type { IngestStream, StreamDirectory } from './core/ports.ts'
 import { type PulledSource, pulledSources } from './core/source-id.ts'
 import { createSourceStatus, type SourceReport, type SourceStatus, type StatusHooks } from './core/source-status.ts'
+import type { Wish } from './core/sources/source-types.ts'
 
 export type SourceStart = {
   readonly stream: IngestStream
@@ -15,13 +16,15 @@ export type SourcesOptions = {
   readonly directory: Pick<StreamDirectory, 'streams'>
   /** The reader of one ingest of one stream; it runs until it is stopped and tells what it does. */
   readonly createReader: (start: SourceStart) => Service
+  /** What an operator wants of a source; null while it is not known, and then nothing is read. */
+  readonly wishOf: (source: string) => Wish | null
   readonly hooks: (label: string, stream: string) => StatusHooks
   readonly now: () => number
   readonly onFatal: (error: unknown) => void
 }
 
 export type Sources = Service & {
-  /** Call when the directory has changed. */
+  /** Call when the directory or a wish has changed. */
   readonly refresh: () => void
   /** Runs while nothing of the source is read in this process; then what is applied is read on. */
   aside<T>(source: string, work: () => Promise<T>): Promise<T>
@@ -32,11 +35,15 @@ export type Sources = Service & {
 type Running = {
   readonly label: string
   readonly source: string
-  readonly reader: Service
+  /** Null where nothing is to be read. */
+  readonly reader: Service | null
   readonly status: () => SourceStatus
 }
 
-/** Runs a reader for every ingest that the published contracts pull; a changed bundle is another reader. */
+/**
+ * Runs a reader for every ingest that the published contracts pull and nobody has paused; a changed bundle is another reader, and so is a
+ * restart that was asked for.
+ */
 export function createSources(options: SourcesOptions): Sources {
   const running = new Map<string, Running>()
   let working: Promise<void> = Promise.resolve()
@@ -46,25 +53,62 @@ export function createSources(options: SourcesOptions): Sources {
   async function reconcile(): Promise<void> {
     due = false
     if (stopped) return
-    const wanted = new Map<string, { stream: IngestStream; pulled: PulledSource }>()
+    const wanted = new Map<string, { stream: IngestStream; pulled: PulledSource; wish: Wish | null }>()
     for (const stream of options.directory.streams()) {
       for (const pulled of pulledSources(stream.contract, stream.sources)) {
-        wanted.set(`${pulled.id} ${stream.bundleHash} ${stream.partitions}`, { stream, pulled })
+        const wish = options.wishOf(pulled.ingest.source)
+        wanted.set(`${pulled.id} ${stream.bundleHash} ${stream.partitions} ${JSON.stringify(wish)}`, {
+          stream,
+          pulled,
+          wish,
+        })
       }
     }
-    for (const [key, { reader }] of running) {
+    const former = new Map<string, SourceStatus>()
+    for (const [key, { label, reader, status }] of running) {
       if (wanted.has(key)) continue
       running.delete(key)
-      await reader.stop()
+      former.set(label, status())
+      await reader?.stop()
     }
-    for (const [key, { stream, pulled }] of wanted) {
+    for (const [key, { stream, pulled, wish }] of wanted) {
       if (running.has(key)) continue
       const { label, ingest } = pulled
-      const name = stream.contract.name
-      const keeper = createSourceStatus({ kind: ingest.kind, stream: name }, options.now, options.hooks(label, name))
-      const reader = options.createReader({ stream, pulled, report: keeper.report, led: keeper.led })
-      running.set(key, { label, source: ingest.source, reader, status: keeper.status })
-      await reader.start()
+      if (wish?.intent === 'running') await read(key, stream, pulled)
+      else {
+        const status = restingStatus(wish === null ? 'waiting' : wish.intent, {
+          stream,
+          pulled,
+          former: former.get(label),
+        })
+        running.set(key, { label, source: ingest.source, reader: null, status: () => status })
+      }
+    }
+  }
+
+  async function read(key: string, stream: IngestStream, pulled: PulledSource): Promise<void> {
+    const { label, ingest } = pulled
+    const name = stream.contract.name
+    const keeper = createSourceStatus({ kind: ingest.kind, stream: name }, options.now, options.hooks(label, name))
+    const reader = options.createReader({ stream, pulled, report: keeper.report, led: keeper.led })
+    running.set(key, { label, source: ingest.source, reader, status: keeper.status })
+    await reader.start()
+  }
+
+  /** What is paused stays where it is. */
+  function restingStatus(
+    state: 'waiting' | 'paused' | 'deleted',
+    { stream, pulled, former }: { stream: IngestStream; pulled: PulledSource; former: SourceStatus | undefined },
+  ): SourceStatus {
+    const kept = state === 'deleted' ? undefined : former
+    return {
+      kind: pulled.ingest.kind,
+      stream: stream.contract.name,
+      state,
+      leads: false,
+      since: new Date(options.now()).toISOString(),
+      lastOk: kept?.lastOk ?? null,
+      cursor: kept?.cursor ?? null,
     }
   }
 
@@ -78,7 +122,7 @@ export function createSources(options: SourcesOptions): Sources {
     for (const [key, one] of running) {
       if (one.source !== source) continue
       running.delete(key)
-      await one.reader.stop()
+      await one.reader?.stop()
     }
   }
 
@@ -97,7 +141,7 @@ export function createSources(options: SourcesOptions): Sources {
     async stop() {
       stopped = true
       await working
-      const ended = await Promise.allSettled([...running.values()].map(({ reader }) => reader.stop()))
+      const ended = await Promise.allSettled([...running.values()].map(async ({ reader }) => reader?.stop()))
       running.clear()
       const failed = ended.find((end) => end.status === 'rejected')
       if (failed) throw new Error(`stopping a source: ${describeError(failed.reason)}`)

@@ -23,18 +23,18 @@ export type SourceShown = {
   readonly restarts: number
 }
 
-const ACTIONS = ['list', 'pause', 'resume', 'snapshot', 'resnapshot', 'delete', 'forget']
+const ACTIONS = ['list', 'pause', 'resume', 'restart', 'snapshot', 'resnapshot', 'delete', 'forget']
 /** What cannot be undone, and what it does. */
 const FINAL: Readonly<Record<string, string>> = {
-  delete: 'drops its slot and publication',
+  delete: 'gives up how far it has come, and its slot and publication where there are any',
   resnapshot: 'gives up its slot and reads every row again',
   forget: 'gives up how far it has been read, and reads it from its start again',
 }
 
 export const sources: Command = {
   name: 'sources',
-  summary: 'show what streams are pulled from; pause, resume, snapshot, resnapshot, delete or forget one',
-  usage: '[list|pause|resume|snapshot|resnapshot|delete|forget] [source]',
+  summary: 'show what streams are pulled from; pause, resume, restart, snapshot, resnapshot, delete or forget one',
+  usage: '[list|pause|resume|restart|snapshot|resnapshot|delete|forget] [source]',
   options: {
     table: { type: 'string', value: 'TABLE', doc: 'snapshot: only this table' },
     yes: {

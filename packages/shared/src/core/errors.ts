@@ -393,7 +393,7 @@ export const ERRORS = {
   MESH_HTTP_UNREACHABLE: { status: 502, hint: 'Check that the server is up and that this machine may reach it.' },
   MESH_HTTP_TLS: {
     status: 502,
-    hint: "Check the server's certificate; trust a private authority with NODE_EXTRA_CA_CERTS.",
+    hint: "Check the server's certificate; trust a private authority with `ca` of the source or NODE_EXTRA_CA_CERTS. A server that asks for a certificate needs `cert` and `key`.",
   },
   MESH_HTTP_TIMEOUT: { status: 504, hint: 'The server is slow: ask for less at a time or give it more time.' },
   MESH_HTTP_TOO_LARGE: { status: 502, hint: 'Ask for smaller pages, or raise the bound that the message names.' },

@@ -7,24 +7,33 @@ type Named = { readonly name: string; readonly description: string; readonly own
 /** `file:/path` of a PEM with the certificates that the server's is checked against; absent = the public ones. */
 export type CaFile = string
 
-export type PostgresSource = Named & {
-  readonly kind: 'postgres'
-  readonly host: string
-  readonly port: string
-  readonly database: string
-  readonly user: string
-  /** Null = the server asks for none. */
-  readonly password: string | null
-  readonly ssl: 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
-  readonly ca?: CaFile
-  /** managed: the mesh creates publication, signal table and slot. existing: a DBA did; they are only checked. */
-  readonly publication: 'managed' | 'existing'
-  /** Schema of the mesh's signal table. */
-  readonly signalSchema: string
-  /** initial: the rows there are, then changes. none: changes only. */
-  readonly snapshot: 'initial' | 'none'
-  readonly heartbeatMs: number
+/** `file:/path` of PEMs: who the mesh is to a server that asks for a certificate. Either both or none. */
+export type ClientCertificate = {
+  /** With the certificates between it and the authority, where there are any. */
+  readonly cert?: string
+  /** Unencrypted, PKCS #8. */
+  readonly key?: string
 }
+
+export type PostgresSource = Named &
+  ClientCertificate & {
+    readonly kind: 'postgres'
+    readonly host: string
+    readonly port: string
+    readonly database: string
+    readonly user: string
+    /** Null = the server asks for none. */
+    readonly password: string | null
+    readonly ssl: 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
+    readonly ca?: CaFile
+    /** managed: the mesh creates publication, signal table and slot. existing: a DBA did; they are only checked. */
+    readonly publication: 'managed' | 'existing'
+    /** Schema of the mesh's signal table. */
+    readonly signalSchema: string
+    /** initial: the rows there are, then changes. none: changes only. */
+    readonly snapshot: 'initial' | 'none'
+    readonly heartbeatMs: number
+  }
 
 export type MongodbSource = Named & {
   readonly kind: 'mongodb'
@@ -47,16 +56,17 @@ export type ConnectSource = Named & {
   readonly config: Readonly<Record<string, string>>
 }
 
-export type RedisSource = Named & {
-  readonly kind: 'redis'
-  readonly host: string
-  readonly port: string
-  readonly user: string | null
-  readonly password: string | null
-  readonly tls: boolean
-  readonly ca?: CaFile
-  readonly database: number
-}
+export type RedisSource = Named &
+  ClientCertificate & {
+    readonly kind: 'redis'
+    readonly host: string
+    readonly port: string
+    readonly user: string | null
+    readonly password: string | null
+    readonly tls: boolean
+    readonly ca?: CaFile
+    readonly database: number
+  }
 
 export type HttpAuth =
   | { readonly type: 'bearer'; readonly token: string }
@@ -71,30 +81,33 @@ export type HttpAuth =
       readonly scope: string | null
     }
 
-export type HttpSource = Named & {
-  readonly kind: 'http'
-  readonly url: string
-  readonly auth: HttpAuth | null
-  readonly headers: Readonly<Record<string, string>>
-  readonly timeoutMs: number
-  /** Of one answer, decoded. */
-  readonly maxBytes: number
-  readonly limits: { readonly requestsPerMinute: number | null; readonly concurrency: number }
-}
+export type HttpSource = Named &
+  ClientCertificate & {
+    readonly kind: 'http'
+    readonly url: string
+    readonly ca?: CaFile
+    readonly auth: HttpAuth | null
+    readonly headers: Readonly<Record<string, string>>
+    readonly timeoutMs: number
+    /** Of one answer, decoded. */
+    readonly maxBytes: number
+    readonly limits: { readonly requestsPerMinute: number | null; readonly concurrency: number }
+  }
 
-export type KafkaSource = Named & {
-  readonly kind: 'kafka'
-  readonly brokers: string
-  readonly tls: boolean
-  readonly ca?: CaFile
-  readonly sasl: {
-    readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
-    readonly user: string
-    readonly password: string
-  } | null
-  /** Where the schemas of its records are. */
-  readonly registry: { readonly url: string; readonly user: string | null; readonly password: string | null } | null
-}
+export type KafkaSource = Named &
+  ClientCertificate & {
+    readonly kind: 'kafka'
+    readonly brokers: string
+    readonly tls: boolean
+    readonly ca?: CaFile
+    readonly sasl: {
+      readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+      readonly user: string
+      readonly password: string
+    } | null
+    /** Where the schemas of its records are. */
+    readonly registry: { readonly url: string; readonly user: string | null; readonly password: string | null } | null
+  }
 
 export type Source = PostgresSource | MongodbSource | ConnectSource | RedisSource | HttpSource | KafkaSource
 export type SourceKind = Source['kind']

@@ -42,7 +42,7 @@ export function connectKafka(connection: KafkaConnection): ConnectedKafka {
       brokers: [...brokers],
       clientId,
       ...(sockets ? { socketFactory: sockets } : {}),
-      ...(tls ? { ssl: tls === true ? true : { ca: [tls.ca] } } : {}),
+      ...(tls ? { ssl: tls === true ? true : { ...tls } } : {}),
       ...(sasl ? { sasl: sasl as KafkaJs.SASLOptions } : {}),
       requestTimeout: requestTimeoutMs,
       connectionTimeout: CONNECT_TIMEOUT_MS,

@@ -8,9 +8,17 @@ export type KafkaConnection = {
   readonly producer?: ProducerClient
   /** A request without an answer has failed after so long. Default 20,000. */
   readonly requestTimeoutMs?: number
-  /** With `ca`: the PEM that the brokers' certificates are checked against, in place of the public ones. */
-  readonly tls?: boolean | { readonly ca: string }
+  readonly tls?: boolean | KafkaTls
   readonly sasl?: KafkaSasl
+}
+
+/** PEMs. */
+export type KafkaTls = {
+  /** What the brokers' certificates are checked against, in place of the public ones. */
+  readonly ca?: string
+  /** Shown to brokers that ask for a certificate. */
+  readonly cert?: string
+  readonly key?: string
 }
 
 export type KafkaSasl = {

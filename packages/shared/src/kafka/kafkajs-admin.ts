@@ -55,7 +55,7 @@ export function createKafkaJsAdmin(
       retries: 6,
       retryDelay: 200,
       timeout: 10_000,
-      ...(tls ? { tls: tls === true ? {} : { ca: tls.ca } } : {}),
+      ...(tls ? { tls: tls === true ? {} : { ...tls } } : {}),
       ...(sasl ? { sasl: { ...sasl, mechanism: SASL[sasl.mechanism] } } : {}),
     })
     return other

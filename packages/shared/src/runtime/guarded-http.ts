@@ -11,8 +11,21 @@ export type GuardedHttpOptions = {
   readonly ports: readonly number[]
   /** PEM certificates trusted instead of the system's. */
   readonly ca?: string
+  /** Holds for one origin and for no other that a redirect leads to. */
+  readonly identity?: HttpIdentity
   /** All addresses of a name; the system's resolver when absent. */
   readonly lookup?: (hostname: string) => Promise<readonly LookupAddress[]>
+}
+
+/** PEMs. */
+export type HttpIdentity = {
+  /** As `URL.origin` has it. */
+  readonly origin: string
+  /** What the server's certificate is checked against, in place of the public ones. */
+  readonly ca?: string
+  /** Shown to a server that asks for a certificate. */
+  readonly cert?: string
+  readonly key?: string
 }
 
 export type GuardedRequest = {
@@ -61,18 +74,18 @@ const CONNECT_TIMEOUT_MS = 10_000
 export function createGuardedHttp(options: GuardedHttpOptions): GuardedHttp {
   const refusal = compileAddressGuard(options.allowedCidrs)
   const resolve = options.lookup ?? resolveByTheSystem
-  const connect = buildConnector({
-    lookup: guardedLookup,
-    allowH2: false,
-    timeout: CONNECT_TIMEOUT_MS,
-    ...(options.ca === undefined ? {} : { ca: options.ca }),
-  })
+  const { origin = null, ...shown } = options.identity ?? {}
+  const connectorOf = (tls: buildConnector.BuildOptions): buildConnector.connector =>
+    buildConnector({ lookup: guardedLookup, allowH2: false, timeout: CONNECT_TIMEOUT_MS, ...tls })
+  const connectAny = connectorOf(options.ca === undefined ? {} : { ca: options.ca })
+  const connectOwn = origin === null ? connectAny : connectorOf(shown)
   const agent = new Agent({
     // An address that is written into the URL is never looked up.
     connect(target, done) {
       const bare = target.hostname.replace(/^\[|\]$/g, '')
       const reason = isIP(bare) === 0 ? null : refusal(bare)
-      if (reason === null) connect(target, done)
+      const own = origin !== null && URL.parse(`${target.protocol}//${target.host ?? ''}`)?.origin === origin
+      if (reason === null) (own ? connectOwn : connectAny)(target, done)
       else done(refused(target.hostname, `the address ${reason}`), null)
     },
     headersTimeout: 0,
@@ -208,7 +221,7 @@ const refused = (place: string, reason: string): MeshError =>
 const redirect = (from: URL, reason: string): MeshError =>
   new MeshError('MESH_HTTP_REDIRECT', reason, { place: placeOf(from) })
 
-const TLS_CODE = /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|EPROTO)/
+const TLS_CODE = /^(ERR_TLS_|ERR_SSL_|ERR_OSSL_|CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|EPROTO)/
 
 function unreachable(error: unknown, place: string): MeshError {
   const code = (error as { code?: string }).code ?? ''

@@ -17,7 +17,11 @@ export function buildSource(raw: Json): Source {
   const duration = (key: string, otherwise: number): number =>
     (typeof raw[key] === 'string' ? parseDuration(raw[key]) : null) ?? otherwise
   const ca = optional('ca')
-  const checked = ca === null ? {} : { ca }
+  const [cert, key] = [optional('cert'), optional('key')]
+  const trusted = {
+    ...(ca === null ? {} : { ca }),
+    ...(cert === null || key === null ? {} : { cert, key }),
+  }
   const named = { name: text('name'), description: text('description'), owner: text('owner') }
   switch (raw['kind'] as Source['kind']) {
     case 'postgres':
@@ -30,7 +34,7 @@ export function buildSource(raw: Json): Source {
         user: text('user'),
         password: optional('password'),
         ssl: text('ssl', 'prefer') as 'prefer',
-        ...checked,
+        ...trusted,
         publication: text('publication', 'managed') as 'managed',
         signalSchema: text('signalSchema', 'mesh'),
         snapshot: text('snapshot', 'initial') as 'initial',
@@ -62,7 +66,7 @@ export function buildSource(raw: Json): Source {
         user: optional('user'),
         password: optional('password'),
         tls: raw['tls'] === true,
-        ...checked,
+        ...trusted,
         database: Number(raw['database'] ?? 0),
       }
     case 'http': {
@@ -71,6 +75,7 @@ export function buildSource(raw: Json): Source {
         ...named,
         kind: 'http',
         url: text('url'),
+        ...trusted,
         auth: buildAuth(raw['auth'] as Json | undefined),
         headers: (raw['headers'] ?? {}) as Readonly<Record<string, string>>,
         timeoutMs: duration('timeout', TIMEOUT_MS),
@@ -86,7 +91,7 @@ export function buildSource(raw: Json): Source {
         kind: 'kafka',
         brokers: text('brokers'),
         tls: raw['tls'] === true,
-        ...checked,
+        ...trusted,
         sasl: sasl ?? null,
         registry: registry
           ? { url: registry.url, user: registry.user ?? null, password: registry.password ?? null }

@@ -30,7 +30,33 @@ export async function loadSourceFile(folder: string, name: string): Promise<Load
   if (problems.length === 0 && (yaml.value as { name: string }).name !== name) {
     report(yaml.lineOf(['name']), `name must be the file's name, ${name}`)
   }
+  if (problems.length === 0) {
+    const found = certificateProblem(yaml.value as Record<string, unknown>)
+    if (found) report(yaml.lineOf([found.key]), found.reason)
+  }
   return { source: problems.length > 0 ? null : buildSource(yaml.value as Record<string, unknown>), problems }
+}
+
+/** A certificate is shown over TLS, and without its key it is worth nothing; a connection that may be plain would go without it. */
+function certificateProblem(raw: Readonly<Record<string, unknown>>): { key: string; reason: string } | null {
+  const [has, lacks] = 'cert' in raw ? ['cert', 'key'] : ['key', 'cert']
+  if (!(has in raw)) return null
+  if (!(lacks in raw)) return { key: has, reason: `\`${has}\` needs \`${lacks}\` beside it` }
+  switch (raw['kind']) {
+    case 'postgres': {
+      const ssl = String(raw['ssl'])
+      if (ssl === 'require') return null
+      if (!ssl.startsWith('verify-')) {
+        return { key: has, reason: '`cert` needs `ssl: require`, `verify-ca` or `verify-full`' }
+      }
+      // The driver's way to the public authorities knows of no certificate of the client's.
+      return 'ca' in raw ? null : { key: has, reason: `\`cert\` with \`ssl: ${ssl}\` needs \`ca\`` }
+    }
+    case 'http':
+      return String(raw['url']).startsWith('http:') ? { key: has, reason: '`cert` needs a `url` of https' } : null
+    default:
+      return raw['tls'] === true ? null : { key: has, reason: '`cert` needs `tls: true`' }
+  }
 }
 
 /**

@@ -25,6 +25,8 @@ export type RedisServerOptions = {
   readonly password?: string
   /** PEM files: a second port is encrypted with them. */
   readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string }
+  /** Whoever has no certificate of `tls.ca` is turned away from the encrypted port. */
+  readonly asksForCertificate?: boolean
 }
 
 /** A real Redis on a free port. @throws when redis-server is not installed. */
@@ -41,7 +43,7 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
     if (options.tls && tlsPort !== null) {
       const { cert, key, ca } = options.tls
       args.push('--tls-port', String(tlsPort), '--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', ca)
-      args.push('--tls-auth-clients', 'no')
+      args.push('--tls-auth-clients', options.asksForCertificate ? 'yes' : 'no')
     }
     child = spawn('redis-server', args, { stdio: 'ignore' })
     const failed = new Promise<never>((_resolve, reject) => {

@@ -2,7 +2,7 @@ import type { KafkaSource } from '@mesh/shared/core/source'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import type { ReadSecret } from '../core/ports.ts'
-import { createSourceText } from './source-text.ts'
+import { createSourceText, readTlsTexts } from './source-text.ts'
 
 /** The foreign cluster of a source. Connections are made when first needed. @throws MeshError MESH_SECRET_MISSING */
 export async function connectForeign(source: KafkaSource, readSecret: ReadSecret): Promise<KafkaPort> {
@@ -12,7 +12,7 @@ export async function connectForeign(source: KafkaSource, readSecret: ReadSecret
   return connectKafka({
     brokers,
     clientId: 'mesh-ingest-gateway-source',
-    tls: source.tls && source.ca !== undefined ? { ca: await text(source.ca) } : source.tls,
+    tls: source.tls && (await readTlsTexts(source, text)),
     ...(sasl === null
       ? {}
       : { sasl: { mechanism: sasl.mechanism, username: await text(sasl.user), password: await text(sasl.password) } }),

@@ -10,7 +10,7 @@ import type { ReadSecret } from '../core/ports.ts'
 
 export type HttpSourceOptions = {
   readonly source: HttpSource
-  readonly http: GuardedHttp
+  readonly http: Pick<GuardedHttp, 'request'>
   readonly readSecret: ReadSecret
   readonly now: () => number
 }

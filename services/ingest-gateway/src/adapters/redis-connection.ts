@@ -3,7 +3,7 @@ import { MeshError } from '@mesh/shared/core/errors'
 import type { RedisSource } from '@mesh/shared/core/source'
 import { createClient, RESP_TYPES } from '@redis/client'
 import type { ReadSecret } from '../core/ports.ts'
-import { createSourceText } from './source-text.ts'
+import { createSourceText, readTlsTexts } from './source-text.ts'
 
 /** Bulk strings as bytes, the rest as JavaScript has it. */
 export type RedisReply = Buffer | string | number | null | Error | readonly RedisReply[]
@@ -31,7 +31,7 @@ export async function connectRedis(source: RedisSource, readSecret: ReadSecret):
       port,
       connectTimeout: CONNECT_TIMEOUT_MS,
       reconnectStrategy: false,
-      ...(source.tls ? { tls: true, ...(source.ca === undefined ? {} : { ca: await text(source.ca) }) } : {}),
+      ...(source.tls ? { tls: true, ...(await readTlsTexts(source, text)) } : {}),
     },
     database: source.database,
     disableOfflineQueue: true,
@@ -92,7 +92,13 @@ function failure(error: unknown, place: string): MeshError {
   const message = error instanceof Error ? error.message : ''
   return REFUSAL.test(message)
     ? new MeshError('MESH_REDIS_REFUSED', message.slice(0, 200), { place })
-    : new MeshError('MESH_REDIS_UNAVAILABLE', 'Redis does not answer', { place, cause: error })
+    : new MeshError('MESH_REDIS_UNAVAILABLE', `Redis does not answer${tlsReason(error)}`, { place, cause: error })
+}
+
+/** What OpenSSL and Node call the trouble with certificates: it cannot be guessed from the outside. */
+function tlsReason(error: unknown): string {
+  const code = (error as { code?: unknown }).code
+  return typeof code === 'string' && /CERT|SSL|TLS|SIGNED|SIGNATURE/.test(code) ? `: TLS fails (${code})` : ''
 }
 
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {

@@ -64,8 +64,11 @@ function subjectOf(ingest: PulledIngest): string {
   }
 }
 
-/** Consumer group whose owner of partition 0 of `mesh.cursors` reads the source, and its transactional id. */
+/** Consumer group whose owner of partition 0 of `mesh.cursors` reads the ingest, but for polls; and the transactional id of every one. */
 export const sourceGroup = (stream: string, id: string): string => `mesh.ingest-gateway.source.${stream}.${digest(id)}`
+
+/** All polls of a source are asked by one gateway: its limits are the server's, and are kept where all requests are known (ADR 0025). */
+export const pollsGroup = (source: string): string => `mesh.ingest-gateway.polls.${source}`
 
 /** The parts of a source that are read side by side: partitions of a foreign topic, buckets of a key table. */
 export const partKey = (id: string, part: string): string => `${id}#${part}`

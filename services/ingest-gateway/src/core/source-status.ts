@@ -4,8 +4,8 @@ import type { MeshError } from '@mesh/shared/core/errors'
 export type SourceStatus = {
   readonly kind: string
   readonly stream: string
-  /** waiting: for its next time, or for its turn while another instance reads it (`leads` false). */
-  readonly state: 'running' | 'waiting' | 'failing'
+  /** waiting: for its next time, or for its turn while another instance reads it (`leads` false). paused, deleted: by an operator. */
+  readonly state: 'running' | 'waiting' | 'failing' | 'paused' | 'deleted'
   readonly leads: boolean
   /** When this state began. */
   readonly since: string

@@ -8,7 +8,7 @@ import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { findSecret } from '@mesh/shared/runtime/secrets'
 import { buildIngest } from '@mesh/shared/schema/contract-ingest'
 import { createMemoryKafka } from '@mesh/shared/testing/memory-kafka'
-import { makeTlsFiles } from '@mesh/shared/testing/tls-files'
+import { makeClientFiles, makeTlsFiles } from '@mesh/shared/testing/tls-files'
 import { until } from '@mesh/shared/testing/until'
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest'
 import { connectForeign } from '../../src/adapters/foreign-kafka.ts'
@@ -88,6 +88,30 @@ test.each(['plain', 'scram-sha-512'] as const)('a topic is copied over TLS with 
   const { values } = await read({ sasl: { mechanism, user: 'mesh', password: 'env:LEGACY_PASSWORD' } })
   await until(() => values().length === 20, 'all orders', 60_000)
   expect(new Set(values()).size).toBe(20)
+})
+
+test('a broker that asks for a certificate is shown the one of the source', async () => {
+  const { cert, key } = makeClientFiles(join(folder, 'tls'), 'mesh')
+  const { values } = await read({
+    brokers: broker.certified,
+    sasl: null,
+    cert: `file:${cert}`,
+    key: `file:${key}`,
+  })
+  await until(() => values().length === 20, 'all orders', 60_000)
+  expect(new Set(values()).size).toBe(20)
+})
+
+test('who has no certificate, or one of another authority, copies nothing and is told', async () => {
+  const { cert, key } = makeClientFiles(join(folder, 'other'), 'mesh')
+  for (const shown of [{}, { cert: `file:${cert}`, key: `file:${key}` }]) {
+    const { gateway, values } = await read({ brokers: broker.certified, sasl: null, ...shown })
+    await until(() => gateway.status().state === 'failing', 'the failure', 120_000)
+    expect(gateway.status().error?.hint).not.toBe('')
+    expect(values()).toEqual([])
+    await gateway.stop()
+    running.splice(running.indexOf(gateway), 1)
+  }
 })
 
 test.each([

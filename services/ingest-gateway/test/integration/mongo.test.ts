@@ -193,10 +193,27 @@ test('`resnapshot` begins anew with all documents, `snapshot` reads them beside 
   expect((await ask('resnapshot', {})).status).toBe(400)
   expect((await ask('resnapshot', { confirm: w.source })).status).toBe(200)
   await until(async () => (await reads()) === 15, 'all documents once more', 60_000)
-  const refused = await ask('pause', {})
-  expect([refused.status, await refused.text()]).toEqual([422, expect.stringContaining('read by the gateway')])
   await w.orders.insertMany(numbered(5, 6))
   await until(async () => keysOf(await w.records(), 'c').includes(5), 'the next change', 60_000)
+
+  expect((await ask('pause', {})).status).toBe(200)
+  await until(async () => (await statusOf(gateway, w))?.state === 'paused', 'the pause', 60_000)
+  await w.orders.insertMany(numbered(6, 7))
+  await gateway.stop('SIGKILL')
+  const next = await w.gateway()
+  await until(async () => (await statusOf(next, w))?.state === 'paused', 'the pause after a kill', 60_000)
+  expect(keysOf(await w.records(), 'c')).not.toContain(6)
+  const at = { url: `${next.url}/v1/sources/${w.source}`, headers: { authorization: `Bearer ${API_KEY}` } }
+  expect((await fetch(`${at.url}/resume`, { method: 'POST', headers: at.headers })).status).toBe(200)
+  await until(async () => keysOf(await w.records(), 'c').includes(6), 'the change of the pause', 60_000)
+  expect(await reads()).toBe(15)
+
+  const consent = { method: 'DELETE', headers: { ...at.headers, 'content-type': 'application/json' } }
+  expect((await fetch(at.url, { ...consent, body: '{}' })).status).toBe(400)
+  const deleted = await fetch(at.url, { ...consent, body: JSON.stringify({ confirm: w.source }) })
+  expect([deleted.status, await deleted.text()]).toEqual([200, expect.stringContaining(`${w.name}/${w.source}/cdc:`)])
+  await until(async () => (await statusOf(next, w))?.state === 'deleted', 'the delete', 60_000)
+  expect(await w.position()).toBeNull()
 }, 180_000)
 
 test('a secret that is missing, a server that is not there and an address that is none are told, without the credentials', async () => {

@@ -6,10 +6,10 @@ import type { RedisSource } from '@mesh/shared/core/source'
 import { buildIngest, type RawIngest } from '@mesh/shared/schema/contract-ingest'
 import { createMemoryKafka, type MemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import { type RedisServer, type RedisServerOptions, startRedisServer } from '@mesh/shared/testing/redis-server'
-import { makeTlsFiles } from '@mesh/shared/testing/tls-files'
+import { makeClientFiles, makeTlsFiles } from '@mesh/shared/testing/tls-files'
 import { until } from '@mesh/shared/testing/until'
 import { describe, expect, test } from 'vitest'
-import { connectRedis, type RedisConnection } from '../../src/adapters/redis-connection.ts'
+import { connectRedis, type RedisConnection, replyList, replyMap } from '../../src/adapters/redis-connection.ts'
 import type { IngestStream } from '../../src/core/ports.ts'
 import {
   createTopics,
@@ -244,6 +244,64 @@ describe('a Redis stream', () => {
     await expect(connect({ password: 'env:WRONG' })).rejects.toMatchObject({ code: 'MESH_REDIS_REFUSED' })
     await expect(connect({ ca: `file:${other.ca}` })).rejects.toMatchObject({ code: 'MESH_REDIS_UNAVAILABLE' })
     await expect(connect({ tls: false })).rejects.toMatchObject({ code: 'MESH_REDIS_UNAVAILABLE' })
+  })
+
+  test('a server that asks for a certificate is shown the one of the source, and turns away who has none or another', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'mesh-redis-cert-'))
+    open.push({ stop: () => rm(folder, { recursive: true, force: true }) })
+    const tls = makeTlsFiles(join(folder, 'good'))
+    const own = makeClientFiles(join(folder, 'good'), 'mesh')
+    makeTlsFiles(join(folder, 'other'))
+    const foreign = makeClientFiles(join(folder, 'other'), 'mesh')
+    const secrets: Record<string, string> = {}
+    for (const path of [tls.ca, own.cert, own.key, foreign.cert, foreign.key]) {
+      secrets[`file:${path}`] = await readFile(path, 'utf8')
+    }
+    const w = await world(CLICKS, [], {
+      tls,
+      asksForCertificate: true,
+      source: { tls: true, ca: `file:${tls.ca}`, cert: `file:${own.cert}`, key: `file:${own.key}` },
+      secrets,
+    })
+    await add(await w.client(), 1)
+    await w.start()
+    await until(() => numbers(w).length === 1, 'the click')
+    const refusedWith = async (changes: Partial<RedisSource>): Promise<void> => {
+      const { cert: _cert, key: _key, ...bare } = w.source
+      const told = connectRedis({ ...bare, ...changes }, async (reference) => secrets[reference] ?? null)
+      await expect(told).rejects.toMatchObject({ code: 'MESH_REDIS_UNAVAILABLE' })
+      await expect(told).rejects.toThrow(/certificate|ERR_/i)
+    }
+    await refusedWith({})
+    await refusedWith({ cert: `file:${foreign.cert}`, key: `file:${foreign.key}` })
+    await refusedWith({ cert: `file:${own.cert}`, key: `file:${foreign.key}` })
+  })
+
+  test('a wrong password is told, tried again with growing pauses, and nothing is lost when it is right again', async () => {
+    const w = await world(CLICKS, [], {
+      password: 'right',
+      source: { password: 'env:REDIS' },
+      secrets: { 'env:REDIS': 'wrong', 'env:RIGHT': 'right' },
+    })
+    const operator = await connectRedis({ ...w.source, password: 'env:RIGHT' }, async () => 'right')
+    open.push({ stop: async () => operator.close() })
+    await add(operator, 1)
+    const refusals = async (): Promise<number> =>
+      replyList(await operator.command('ACL', 'LOG')).reduce<number>(
+        (sum, entry) => sum + Number(replyMap(entry).get('count')),
+        0,
+      )
+    const gateway = await w.start()
+    await until(() => gateway.status().error?.code === 'MESH_REDIS_REFUSED', 'the refusal')
+    expect(gateway.status().error?.message).toContain('WRONGPASS')
+    expect(gateway.status().error?.hint).not.toBe('')
+    const [begun, since] = [await refusals(), Date.now()]
+    await until(() => Date.now() - since > 3000, 'some time')
+    // After 0.25, 0.5, 1 and 2 s at least.
+    expect((await refusals()) - begun).toBeLessThanOrEqual(4)
+    await operator.command('CONFIG', 'SET', 'requirepass', 'wrong')
+    await until(() => numbers(w).length === 1, 'the click')
+    expect(gateway.status().state).not.toBe('failing')
   })
 
   test('an entry that cannot become a record is named and stops the stream until it is gone', async () => {

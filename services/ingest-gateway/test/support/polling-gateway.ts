@@ -10,9 +10,10 @@ import { buildIngest, type RawIngest } from '@mesh/shared/schema/contract-ingest
 import type { MemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import type { IngestStream } from '../../src/core/ports.ts'
 import type { SourceStatus } from '../../src/core/source-status.ts'
+import { UNASKED } from '../../src/core/sources/source-types.ts'
 import { forgetPositions } from '../../src/forget-positions.ts'
 import { createSourceReaders } from '../../src/source-readers.ts'
-import { createSources } from '../../src/sources.ts'
+import { createSources, type SourcesOptions } from '../../src/sources.ts'
 import { contractOf, directoryOf, streamOf } from './gateway.ts'
 
 export const HTTP_SOURCE: HttpSource = {
@@ -57,8 +58,12 @@ export type PollingGateway = {
   /** Entries that were told lost, each time. */
   readonly lost: number[]
   status(): SourceStatus
+  /** Of every ingest. */
+  statuses(): SourceStatus[]
   /** As an operator asks this gateway; resolves with the keys of the positions. */
   forget(): Promise<readonly string[]>
+  /** A wish has changed. */
+  refresh(): void
   stop(): Promise<void>
 }
 
@@ -70,12 +75,15 @@ export async function startPolling(
     secrets?: Readonly<Record<string, string>>
     ports: readonly number[]
     now?: () => number
+    wishOf?: SourcesOptions['wishOf']
     foreign?: () => KafkaPort | Promise<KafkaPort>
   },
 ): Promise<PollingGateway> {
   const failures: MeshError[] = []
   const lost: number[] = []
-  const http = createGuardedHttp({ allowedCidrs: ['127.0.0.0/8'], ports: options.ports })
+  const outbound = { allowedCidrs: ['127.0.0.0/8'], ports: options.ports }
+  const http = createGuardedHttp(outbound)
+  const opened = [http]
   const now = options.now ?? Date.now
   const source = Object.keys(stream.sources)[0]!
   const sources = createSources({
@@ -83,6 +91,11 @@ export async function startPolling(
     createReader: createSourceReaders({
       kafka,
       http,
+      openHttp(identity) {
+        const own = createGuardedHttp({ ...outbound, identity })
+        opened.push(own)
+        return own
+      },
       readSecret: async (reference) => options.secrets?.[reference] ?? null,
       maxEventBytes: 10_000,
       now,
@@ -90,6 +103,7 @@ export async function startPolling(
       connectForeign: async () => options.foreign?.() ?? kafka,
       onLost: (_label, _stream, entries) => lost.push(entries),
     }),
+    wishOf: options.wishOf ?? (() => UNASKED),
     hooks: () => ({ onFailing: (error) => failures.push(error), onBack: () => {}, onWritten: () => {} }),
     now,
     onFatal(error) {
@@ -102,10 +116,12 @@ export async function startPolling(
     failures,
     lost,
     status: () => Object.values(sources.status())[0]!,
+    statuses: () => Object.values(sources.status()),
+    refresh: sources.refresh,
     forget: () => sources.aside(source, () => forgetPositions(kafka, source, now)),
     async stop() {
       await sources.stop()
-      await http.close()
+      await Promise.all(opened.map((one) => one.close()))
     },
   }
 }

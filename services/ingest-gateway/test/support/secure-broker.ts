@@ -18,6 +18,8 @@ export type SecureBroker = {
   readonly plain: string
   /** TLS, and a user with a password. */
   readonly secure: string
+  /** TLS, and a certificate of the same authority. */
+  readonly certified: string
   stop(): Promise<void>
 }
 
@@ -29,7 +31,7 @@ export type SecureBrokerOptions = {
   readonly password: string
 }
 
-/** A real broker beside the mesh's: a second listener asks for TLS and SASL (PLAIN, SCRAM-SHA-512). */
+/** A real broker beside the mesh's: a second listener asks for TLS and SASL (PLAIN, SCRAM-SHA-512), a third for a certificate. */
 export async function startSecureBroker(options: SecureBrokerOptions): Promise<SecureBroker> {
   const { cache, folder, tls, user, password } = options
   const java = await findJava({ javaHome: process.env['JAVA_HOME'], path: process.env['PATH'] })
@@ -42,6 +44,7 @@ export async function startSecureBroker(options: SecureBrokerOptions): Promise<S
     prepare: (fetched) => prepareFormat(fetched, java),
   })
   const [port, controllerPort, securePort] = [await freePort(), await freePort(), await freePort()]
+  const certifiedPort = await freePort()
   const spec = kafkaSpec({
     java,
     distribution,
@@ -58,12 +61,15 @@ export async function startSecureBroker(options: SecureBrokerOptions): Promise<S
   const login = 'org.apache.kafka.common.security'
   // The last line of a name counts.
   const lines = [
-    `listeners=PLAINTEXT://127.0.0.1:${port},SECURE://127.0.0.1:${securePort},CONTROLLER://127.0.0.1:${controllerPort}`,
-    `advertised.listeners=PLAINTEXT://127.0.0.1:${port},SECURE://127.0.0.1:${securePort}`,
-    'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT',
+    `listeners=PLAINTEXT://127.0.0.1:${port},SECURE://127.0.0.1:${securePort},CERTIFIED://127.0.0.1:${certifiedPort},CONTROLLER://127.0.0.1:${controllerPort}`,
+    `advertised.listeners=PLAINTEXT://127.0.0.1:${port},SECURE://127.0.0.1:${securePort},CERTIFIED://127.0.0.1:${certifiedPort}`,
+    'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CERTIFIED:SSL,CONTROLLER:PLAINTEXT',
     'listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512',
     `listener.name.secure.plain.sasl.jaas.config=${login}.plain.PlainLoginModule required user_${user}="${password}";`,
     `listener.name.secure.scram-sha-512.sasl.jaas.config=${login}.scram.ScramLoginModule required;`,
+    'listener.name.certified.ssl.client.auth=required',
+    'ssl.truststore.type=PEM',
+    `ssl.truststore.location=${tls.ca}`,
     'ssl.keystore.type=PEM',
     `ssl.keystore.location=${keystore}`,
   ]
@@ -71,7 +77,12 @@ export async function startSecureBroker(options: SecureBrokerOptions): Promise<S
   const supervisor = createSupervisor()
   await supervisor.start([{ spec, port, restarts: false }])
   await addScramUser(port, user, password)
-  return { plain: `127.0.0.1:${port}`, secure: `127.0.0.1:${securePort}`, stop: () => supervisor.stop() }
+  return {
+    plain: `127.0.0.1:${port}`,
+    secure: `127.0.0.1:${securePort}`,
+    certified: `127.0.0.1:${certifiedPort}`,
+    stop: () => supervisor.stop(),
+  }
 }
 
 /** RFC 5802: the broker keeps the salted password. */

@@ -23,9 +23,11 @@ function world(reader: MongodbSource['reader']): { operations: SourceOperations;
     find: (name: string) => (name === 'crm' ? desired : undefined),
     view: () => ({ connectWanted: true, leader: true, sources: [], audits: [] }),
     setIntent: async (_name: string, intent: string) => void done.push(`intent ${intent}`),
+    restart: async () => void done.push('restart'),
+    forget: async (name: string) => void done.push(`drop ${name}`),
   } as Partial<SourceService> as SourceService
   const connect = {
-    status: async () => ({ config: {}, state: 'STOPPED', tasks: [] }),
+    status: async (name: string) => (name === 'mesh-crm' ? { config: {}, state: 'STOPPED', tasks: [] } : null),
     stop: async (name: string) => void done.push(`stop ${name}`),
     resetOffsets: async (name: string) => void done.push(`reset ${name}`),
   } as Partial<ConnectRest> as ConnectRest
@@ -35,7 +37,11 @@ function world(reader: MongodbSource['reader']): { operations: SourceOperations;
     return ['crm.people']
   }
   const database = {} as SourceDatabase
-  const forgetPositions = async (): Promise<string[]> => []
+  const forgetPositions = async (name: string): Promise<string[]> => {
+    if (name === 'never') return []
+    done.push(`forget ${name}`)
+    return [`people/${name}/cdc:crm.people`]
+  }
   return {
     operations: createSourceOperations({ service, connect, database, documents, freshId: () => 'id', forgetPositions }),
     done,
@@ -52,7 +58,7 @@ describe('a MongoDB that the gateway reads', () => {
     const { operations, done } = world('driver')
     expect(await operations.snapshot('crm', null)).toEqual({ tables: ['crm.people'] })
     await operations.resnapshot('crm')
-    expect(done).toEqual(['documents of crm', 'documents of crm anew'])
+    expect(done).toEqual(['documents of crm', 'documents of crm anew', 'intent running'])
     expect(await refusal(operations.snapshot('crm', 'crm.other'))).toContain('MESH_SOURCE_TABLE_UNKNOWN')
   })
 
@@ -60,12 +66,22 @@ describe('a MongoDB that the gateway reads', () => {
     expect(await refusal(world('driver').operations.forget('crm'))).toContain('mesh sources resnapshot')
   })
 
-  test('is not said to be paused or deleted when it is not', async () => {
+  test('is paused, resumed, restarted and deleted like any other source, and Connect is not asked', async () => {
     const { operations, done } = world('driver')
-    for (const work of [operations.pause('crm'), operations.resume('crm'), operations.remove('crm')]) {
-      expect(await refusal(work)).toContain('MESH_SOURCE_CONFIG source crm is read by the gateway itself')
-    }
-    expect(done).toEqual([])
+    await operations.pause('crm')
+    await operations.resume('crm')
+    await operations.restart('crm')
+    expect(await operations.remove('crm')).toEqual({ positions: ['people/crm/cdc:crm.people'] })
+    // What is deleted must be known before its reader is fenced: else it would begin anew.
+    expect(done).toEqual(['intent paused', 'intent running', 'restart', 'intent deleted', 'forget crm'])
+  })
+
+  test('that no stream names any more is deleted where it has a position, and what was asked of it is forgotten', async () => {
+    const { operations, done } = world('driver')
+    expect(await operations.remove('old')).toEqual({ positions: ['people/old/cdc:crm.people'] })
+    expect(done).toEqual(['forget old', 'drop old'])
+    expect(await refusal(operations.remove('never'))).toContain('MESH_SOURCE_UNKNOWN')
+    expect(await refusal(operations.pause('old'))).toContain('MESH_SOURCE_UNKNOWN')
   })
 })
 

@@ -109,11 +109,12 @@ test('keys of positions are read, and what is no position is not', () => {
     kind: 'kafka',
     part: '11',
   })
-  for (const key of ['', 'orders', 'a/b', 'a/b/cdc:c']) expect(readPositionKey(key)).toBeNull()
+  for (const key of ['', 'orders', 'a/b', 'a/b/other:c']) expect(readPositionKey(key)).toBeNull()
 })
 
 test('numbers that are in event ids go on', () => {
   expect(forgotten('redis-keyspace', { seq: 7 })).toEqual({ state: { seq: 7 }, parts: 'deleted' })
   expect(forgotten('poll', { of: {}, runs: 5, since: 'x' })).toEqual({ state: { of: {}, runs: 5 }, parts: 'kept' })
+  expect(forgotten('cdc', { token: 't' })).toEqual({ state: null, parts: 'deleted' })
   expect(forgotten('kafka', { topicId: 't', position: 5 })).toEqual({ state: null, parts: 'deleted' })
 })

@@ -1,3 +1,4 @@
+import { MeshError } from '@mesh/shared/core/errors'
 import { bytesText, header, headerText, type RecordToSend, textBytes } from '@mesh/shared/core/record'
 import type { KafkaSource } from '@mesh/shared/core/source'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
@@ -176,6 +177,31 @@ test('a null value is a delete of its key; bytes are wrapped where asked', async
   expect(bytesText(wrapped!.value!)).toBe('{"bytes":"/wA="}')
   expect(bytesText(wrapped!.key!)).toBe('legacy:orders:0:1')
 })
+
+test('a cluster that refuses the login is told and asked again with growing pauses, and nothing is lost when it takes it', async () => {
+  const w = await world()
+  await w.send([order(0, 0), order(1, 1)])
+  let tries = 0
+  let isRefused = true
+  const gateway = await startPolling(w.mesh, w.stream, {
+    ports: [],
+    foreign() {
+      tries++
+      if (isRefused) throw new MeshError('MESH_KAFKA_UNAVAILABLE', 'SASL PLAIN authentication failed')
+      return w.foreign.client(`gateway-${tries}`)
+    },
+  })
+  open.push(gateway)
+  await until(() => gateway.status().state === 'failing', 'the refusal')
+  expect(gateway.status().error?.message).toContain('authentication failed')
+  const [begun, since] = [tries, Date.now()]
+  await until(() => Date.now() - since > 3000, 'some time')
+  // After 0.25, 0.5, 1 and 2 s at least.
+  expect(tries - begun).toBeLessThanOrEqual(4)
+  isRefused = false
+  await until(() => w.raw().length === 2, 'both')
+  expect(gateway.status().state).not.toBe('failing')
+}, 30_000)
 
 test('a topic that is not there is told, and read once it is', async () => {
   const w = await world({ topic: 'later' })

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { ConnectRest } from '../../src/adapters/sources/connect-rest.ts'
 import type { ConnectorStatus } from '../../src/core/sources/connector-actions.ts'
 import type { PreparedDatabase, SourceDatabase } from '../../src/core/sources/ports.ts'
-import type { DesiredSource, Intent, SourceReport } from '../../src/core/sources/source-types.ts'
+import type { DesiredSource, Intent, SourceReport, Wish } from '../../src/core/sources/source-types.ts'
 import { createSourceReconciler } from '../../src/source-reconciler.ts'
 
 const SHOP: PostgresSource = {
@@ -34,6 +34,7 @@ const DESIRED: DesiredSource = {
 
 /** Connect and a database as the reconciler sees them, with everything it does to them. */
 function world(intent: Intent = 'running') {
+  let restartedAt: Wish['restartedAt'] = null
   const done: string[] = []
   let now = 1_000_000
   let connector: ConnectorStatus | null = null
@@ -60,8 +61,8 @@ function world(intent: Intent = 'running') {
     pause: change('PAUSED'),
     resume: change('RUNNING'),
     stop: change('STOPPED'),
-    restart(name) {
-      done.push(`restart ${name}`)
+    restart(name, which) {
+      done.push(`restart ${name} ${which}`)
       return Promise.resolve()
     },
     remove: () => Promise.resolve(),
@@ -79,9 +80,10 @@ function world(intent: Intent = 'running') {
   return {
     done,
     round: async (desired: readonly DesiredSource[] = [DESIRED]): Promise<SourceReport[]> =>
-      reconciler.round(desired, () => intent),
+      reconciler.round(desired, () => ({ intent, restartedAt })),
     pass: (ms: number) => (now += ms),
     intend: (to: Intent) => (intent = to),
+    askRestart: (at: string) => (restartedAt = at),
     fail: (trace: string) => {
       connector = connector && { ...connector, tasks: [{ id: 0, state: 'FAILED', trace }] }
     },
@@ -169,6 +171,27 @@ describe('the reconciler of sources', () => {
     }
     // At 0, 2, 6, 14 and 30 s.
     expect(done.filter((step) => step.startsWith('restart'))).toHaveLength(5)
+  })
+
+  it('restarts all tasks once where it is asked to, and not again where another leader has seen to it', async () => {
+    const { done, round, askRestart } = world()
+    await round()
+    askRestart('2026-01-01T00:00:00.000Z')
+    for (let i = 0; i < 3; i++) await round()
+    expect(done.slice(2)).toEqual(['restart mesh-shop all'])
+    const next = world()
+    next.askRestart('2026-01-01T00:00:00.000Z')
+    for (let i = 0; i < 3; i++) await next.round()
+    expect(next.done.slice(2)).toEqual([])
+  })
+
+  it('asks a source in trouble at once where a restart is asked for', async () => {
+    const { round, setPrepared, askRestart } = world()
+    setPrepared(new MeshError('MESH_SOURCE_AUTH', 'password authentication failed'))
+    expect((await round())[0]?.state).toBe('failed')
+    setPrepared({ tables: ['public.a', 'public.b'], reports: [], problems: [], slot: null })
+    askRestart('2026-01-01T00:00:00.000Z')
+    expect((await round())[0]?.state).toBe('starting')
   })
 
   it('pauses what nobody asks for any more, and deletes nothing', async () => {

@@ -80,6 +80,37 @@ describe('a stream that is pulled from a source', () => {
     expect(sources['shop']).toMatchObject({ ca: 'file:/etc/ssl/db.pem' })
   })
 
+  it.each([
+    ['postgres', `${SHOP}ssl: verify-full\nca: file:/ca\n`, 'cdc, source: shop, table: public.orders'],
+    ['redis', 'name: shop\nkind: redis\nhost: r\ntls: true\n', 'redis-stream, source: shop, stream: s'],
+    ['kafka', 'name: shop\nkind: kafka\nbrokers: b:1\ntls: true\n', 'kafka, source: shop, topic: t, format: json'],
+    ['http', 'name: shop\nkind: http\nurl: https://h\nca: file:/ca\n', 'poll, source: shop, path: /x, every: 1m'],
+  ])('may show a certificate: %s', async (_kind, shop, ingest) => {
+    const pair = 'cert: file:/etc/mesh.pem\nkey: file:/run/key.pem\n'
+    const { sources } = await load(`eventId: /id\ningest: [{ kind: ${ingest} }]`.replace(/^eventId.*\n(?=.*cdc)/, ''), {
+      shop: shop + pair,
+    })
+    expect(sources['shop']).toMatchObject({ cert: 'file:/etc/mesh.pem', key: 'file:/run/key.pem' })
+  })
+
+  it.each([
+    ['ssl: require\ncert: file:/c', '`cert` needs `key` beside it'],
+    ['ssl: require\nkey: file:/k', '`key` needs `cert` beside it'],
+    ['cert: file:/c\nkey: file:/k', '`cert` needs `ssl: require`, `verify-ca` or `verify-full`'],
+    ['ssl: verify-full\ncert: file:/c\nkey: file:/k', '`cert` with `ssl: verify-full` needs `ca`'],
+    ['ssl: require\ncert: PEM\nkey: file:/k', 'cert must look like file:/path of a PEM'],
+  ])('with a certificate that would not be shown is refused: %s', async (lines, reason) => {
+    expect(await problems(CDC, { shop: `${SHOP}${lines}\n` })).toContain(reason)
+  })
+
+  it.each([
+    ['kind: redis\nhost: r', 'redis-stream, source: shop, stream: s', '`cert` needs `tls: true`'],
+    ['kind: http\nurl: http://h', 'poll, source: shop, path: /x, every: 1m', '`cert` needs a `url` of https'],
+  ])('without TLS shows no certificate: %s', async (lines, ingest, reason) => {
+    const shop = `name: shop\n${lines}\ncert: file:/c\nkey: file:/k\n`
+    expect(await problems(`ingest: [{ kind: ${ingest} }]`, { shop })).toContain(reason)
+  })
+
   it('is frozen with its source: a changed source is another bundle with the same code', async () => {
     const store = createMemoryObjectStore()
     const one = await freezeBundle(await load(CDC, { shop: SHOP }))

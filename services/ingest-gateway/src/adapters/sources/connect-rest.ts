@@ -12,8 +12,8 @@ export type ConnectRest = {
   pause(name: string): Promise<void>
   resume(name: string): Promise<void>
   stop(name: string): Promise<void>
-  /** The connector and its failed tasks. */
-  restart(name: string): Promise<void>
+  /** The connector and its tasks, or those of them that have failed. */
+  restart(name: string, which: 'all' | 'failed'): Promise<void>
   remove(name: string): Promise<void>
   /** How far it has come; null when it has not begun. */
   offset(name: string): Promise<Readonly<Record<string, unknown>> | null>
@@ -72,8 +72,8 @@ export function createConnectRest(baseUrl: string): ConnectRest {
     async stop(name) {
       await call('PUT', at(name, '/stop'))
     },
-    async restart(name) {
-      await call('POST', at(name, '/restart?includeTasks=true&onlyFailed=true'))
+    async restart(name, which) {
+      await call('POST', at(name, `/restart?includeTasks=true&onlyFailed=${which === 'failed'}`))
     },
     async remove(name) {
       await call('DELETE', at(name))

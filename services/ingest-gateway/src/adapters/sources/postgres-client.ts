@@ -1,6 +1,7 @@
 import { isMeshError, MeshError } from '@mesh/shared/core/errors'
 import type { PostgresSource } from '@mesh/shared/core/source'
 import pg from 'pg'
+import { readTlsTexts } from '../source-text.ts'
 import { readReference } from './read-reference.ts'
 
 export type PostgresClient = pg.Client
@@ -34,7 +35,8 @@ async function connect(source: PostgresSource, statementTimeoutMs: number): Prom
     [source.host, source.port, source.database, source.user].map((text) => readReference(text)),
   )
   const password = source.password === null ? undefined : await readReference(source.password)
-  const trusted = source.ca === undefined ? {} : { ca: await readReference(source.ca) }
+  const { ca, ...certificate } = await readTlsTexts(source, readReference)
+  const trusted = ca === undefined ? {} : { ca }
   const open = async (ssl: pg.ClientConfig['ssl']): Promise<PostgresClient> => {
     const client = new pg.Client({
       host,
@@ -66,11 +68,11 @@ async function connect(source: PostgresSource, statementTimeoutMs: number): Prom
         throw error
       })
     case 'require':
-      return open({ rejectUnauthorized: false })
+      return open({ ...certificate, rejectUnauthorized: false })
     case 'verify-ca':
-      return open({ ...trusted, rejectUnauthorized: true, checkServerIdentity: () => undefined })
+      return open({ ...trusted, ...certificate, rejectUnauthorized: true, checkServerIdentity: () => undefined })
     case 'verify-full':
-      return open({ ...trusted, rejectUnauthorized: true })
+      return open({ ...trusted, ...certificate, rejectUnauthorized: true })
   }
 }
 

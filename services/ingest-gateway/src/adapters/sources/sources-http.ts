@@ -50,6 +50,11 @@ export function sourceRoutes({
       await operations.resume(request.params.source)
       return { source: request.params.source, intent: 'running' }
     })
+    app.post<SourceRoute>('/v1/sources/:source/restart', async (request) => {
+      admit(request)
+      await operations.restart(request.params.source)
+      return { source: request.params.source, intent: 'running' }
+    })
     app.post<SourceRoute>('/v1/sources/:source/snapshot', async (request) => {
       admit(request)
       return operations.snapshot(request.params.source, request.body?.table ?? null)
@@ -69,8 +74,8 @@ export function sourceRoutes({
     })
     app.delete<SourceRoute>('/v1/sources/:source', async (request) => {
       admit(request)
-      await operations.remove(confirmed(request))
-      return { source: request.params.source, intent: 'deleted' }
+      const { positions } = await operations.remove(confirmed(request))
+      return { source: request.params.source, intent: 'deleted', positions }
     })
   }
 }

@@ -2,16 +2,24 @@ import { bytesText, type RecordToSend, textBytes } from '@mesh/shared/core/recor
 import { SOURCES_TOPIC } from '@mesh/shared/core/topics'
 import { sourcesTopicSpec } from '@mesh/shared/kafka/mesh-topics'
 import type { Follower, GroupConsumer, KafkaPort, Producer } from '@mesh/shared/kafka/port'
-import type { AuditReport, Intent, SourceReport } from '../../core/sources/source-types.ts'
+import {
+  type AuditReport,
+  type Intent,
+  type SourceReport,
+  UNASKED,
+  type Wish,
+} from '../../core/sources/source-types.ts'
 
 /** `mesh.sources`: what operators want of sources and what the leader reports; and, by its one partition, who leads. */
 export type SourcesTopic = {
-  readonly intentOf: (source: string) => Intent
+  readonly wishOf: (source: string) => Wish
   reports(): ReadonlyMap<string, SourceReport>
   audits(): readonly AuditReport[]
   isLeader(): boolean
   /** Durable on return. */
-  putIntent(source: string, intent: Intent): Promise<void>
+  putWish(source: string, wish: Wish): Promise<void>
+  /** Forgets what was asked: the source is as if nobody had ever asked for anything. */
+  dropWish(source: string): Promise<void>
   putReport(report: SourceReport): Promise<void>
   dropReport(source: string): Promise<void>
   putAudit(report: AuditReport): Promise<void>
@@ -20,32 +28,48 @@ export type SourcesTopic = {
 
 export const SOURCES_GROUP = 'mesh.ingest-gateway.sources'
 
-type Entry = { readonly intent: Intent } | { readonly report: SourceReport } | { readonly audit: AuditReport }
+type Entry =
+  | { readonly intent: Intent; readonly restartedAt?: string | null }
+  | { readonly report: SourceReport }
+  | { readonly audit: AuditReport }
 
-/**
- * Joins: reads the topic to its end, then asks for the lead, which the consumer group gives to one gateway at a time.
- * @param onBroken told once when the view or the membership ends by itself: join again.
- */
+export type SourcesTopicHooks = {
+  /** Told once when the view or the membership ends by itself: join again. */
+  readonly onBroken: (error: unknown) => void
+  /** Told when wishes are known, and when one of them has changed. */
+  readonly onWishes: (wishOf: SourcesTopic['wishOf']) => void
+}
+
+const WISH = 'intent/'
+
+/** Joins: reads the topic to its end, then asks for the lead, which the consumer group gives to one gateway at a time. */
 export async function joinSourcesTopic(
   kafka: KafkaPort,
   producer: () => Producer | null,
-  onBroken: (error: unknown) => void,
+  { onBroken, onWishes }: SourcesTopicHooks,
 ): Promise<SourcesTopic> {
   await kafka.admin.ensureTopics([sourcesTopicSpec()])
   const entries = new Map<string, Entry>()
   let leader = false
+  let isRead = false
   const follower: Follower = await kafka.follow(SOURCES_TOPIC, {
     from: 'start',
     onFatal: onBroken,
     onBatch(batch) {
+      let isAsked = false
       for (const { key, value } of batch.records) {
         if (key === null) continue
-        if (value === null) entries.delete(bytesText(key))
-        else entries.set(bytesText(key), JSON.parse(bytesText(value)) as Entry)
+        const name = bytesText(key)
+        if (value === null) entries.delete(name)
+        else entries.set(name, JSON.parse(bytesText(value)) as Entry)
+        isAsked ||= name.startsWith(WISH)
       }
+      if (isAsked && isRead) onWishes(wishOf)
     },
   })
   await follower.caughtUp
+  isRead = true
+  onWishes(wishOf)
   const member: GroupConsumer = kafka.consumer({
     groupId: SOURCES_GROUP,
     topics: [SOURCES_TOPIC],
@@ -83,18 +107,27 @@ export async function joinSourcesTopic(
     else entries.set(key, value)
   }
 
+  function wishOf(source: string): Wish {
+    const entry = entries.get(`${WISH}${source}`)
+    return entry && 'intent' in entry ? { intent: entry.intent, restartedAt: entry.restartedAt ?? null } : UNASKED
+  }
+
+  /** What was asked here is obeyed here at once. */
+  async function ask(source: string, wish: Wish | null): Promise<void> {
+    await put(`${WISH}${source}`, wish)
+    onWishes(wishOf)
+  }
+
   return {
-    intentOf(source) {
-      const entry = entries.get(`intent/${source}`)
-      return entry && 'intent' in entry ? entry.intent : 'running'
-    },
+    wishOf,
     reports: () =>
       new Map(
         [...entries.values()].flatMap((entry) => ('report' in entry ? [[entry.report.source, entry.report]] : [])),
       ),
     audits: () => [...entries.values()].flatMap((entry) => ('audit' in entry ? [entry.audit] : [])),
     isLeader: () => leader,
-    putIntent: (source, intent) => put(`intent/${source}`, { intent }),
+    putWish: (source, wish) => ask(source, wish),
+    dropWish: (source) => ask(source, null),
     putReport: (report) => put(`report/${report.source}`, { report }),
     dropReport: (source) => put(`report/${source}`, null),
     putAudit: (audit) => put(`audit/${audit.stream}`, { audit }),

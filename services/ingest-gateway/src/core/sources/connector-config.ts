@@ -46,6 +46,7 @@ export function postgresConfig(source: PostgresSource, uses: readonly SourceUse[
     ...(source.password === null ? {} : { 'database.password': connectText(source.password) }),
     'database.sslmode': source.ssl,
     ...trust(source),
+    ...certificate(source),
     'topic.prefix': prefix,
     'plugin.name': 'pgoutput',
     'slot.name': name,
@@ -88,6 +89,12 @@ function trust({ ssl, ca }: PostgresSource): ConnectorConfig {
   return ca === undefined
     ? { 'database.sslfactory': 'org.postgresql.ssl.DefaultJavaSSLFactory' }
     : { 'database.sslrootcert': ca.slice('file:'.length) }
+}
+
+/** Paths: Debezium and the driver read the PEMs themselves. The driver would else look for some in a home folder. */
+function certificate({ cert, key }: PostgresSource): ConnectorConfig {
+  if (cert === undefined || key === undefined) return {}
+  return { 'database.sslcert': cert.slice('file:'.length), 'database.sslkey': key.slice('file:'.length) }
 }
 
 /**

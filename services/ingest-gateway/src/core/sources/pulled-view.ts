@@ -1,5 +1,5 @@
 import type { SourceStatus } from '../source-status.ts'
-import type { SourceReport } from './source-types.ts'
+import type { SourceReport, SourceState } from './source-types.ts'
 
 /**
  * The report of a source that the gateway reads itself, out of the states of its readers in this gateway. One that fails stands for all;
@@ -10,6 +10,11 @@ export function withReaders(report: SourceReport, statuses: Readonly<Record<stri
   if (own.length === 0) return report
   const problems = own.flatMap(([, { error }]) => (error ? [error] : []))
   const states = own.map(([, { state }]) => state)
-  const state = states.includes('failing') ? 'failed' : states.includes('running') ? 'running' : 'waiting'
-  return { ...report, state, problems: [...report.problems, ...problems] }
+  return { ...report, state: stateOf(states), problems: [...report.problems, ...problems] }
+}
+
+function stateOf(states: readonly SourceStatus['state'][]): SourceState {
+  if (states.includes('failing')) return 'failed'
+  // What an operator asks holds for all readers of a source.
+  return states.find((state) => state === 'paused' || state === 'deleted' || state === 'running') ?? 'waiting'
 }

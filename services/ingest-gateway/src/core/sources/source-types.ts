@@ -13,8 +13,17 @@ export type DesiredSource = {
   readonly problems: readonly MeshError[]
 }
 
-/** What an operator wants of a source; kept in `mesh.sources`. */
+/** What an operator wants of a source. */
 export type Intent = 'running' | 'paused' | 'deleted'
+
+/** As `mesh.sources` keeps it: every gateway obeys, whoever reads the source. */
+export type Wish = {
+  readonly intent: Intent
+  /** RFC 3339; another time than before asks for a restart. Null = never asked. */
+  readonly restartedAt: string | null
+}
+
+export const UNASKED: Wish = { intent: 'running', restartedAt: null }
 
 export type SourceState = 'starting' | 'running' | 'paused' | 'waiting' | 'failed' | 'deleted' | 'orphaned'
 

@@ -49,6 +49,18 @@ describe('the PostgreSQL connector of a source', () => {
     expect(of({ ssl: 'require', ca: 'file:/etc/ssl/db.pem' })).toEqual({})
   })
 
+  it('names the files of a certificate, and none where the source has none', () => {
+    const of = (changes: Partial<PostgresSource>): string[] =>
+      Object.entries(postgresConfig({ ...SHOP, ...changes }, [])).flatMap(([key, value]) =>
+        /sslcert|sslkey/.test(key) ? [`${key}=${value}`] : [],
+      )
+    expect(of({ ssl: 'require', cert: 'file:/etc/c.pem', key: 'file:/run/k.pem' })).toEqual([
+      'database.sslcert=/etc/c.pem',
+      'database.sslkey=/run/k.pem',
+    ])
+    expect(of({ ssl: 'require' })).toEqual([])
+  })
+
   it('has a slot and a publication of its own, which the mesh makes', () => {
     expect([connectorName(SHOP.name), databaseName(SHOP.name)]).toEqual(['mesh-shop-eu', 'mesh_shop_eu'])
     expect(config).toMatchObject({

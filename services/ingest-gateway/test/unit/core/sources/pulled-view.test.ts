@@ -41,6 +41,11 @@ describe('the report of a source that the gateway reads itself', () => {
     expect(withReaders(REPORT, { 'crm/people': status('waiting') }).state).toBe('waiting')
   })
 
+  test('is what an operator has made of it', () => {
+    expect(withReaders(REPORT, { 'crm/people': status('paused') }).state).toBe('paused')
+    expect(withReaders(REPORT, { 'crm/people': status('deleted') }).state).toBe('deleted')
+  })
+
   test('is left alone where the readers are of other sources, or of none', () => {
     expect(withReaders(REPORT, { 'crm-eu/people': status('failing', LOST) })).toBe(REPORT)
     expect(withReaders(REPORT, {})).toBe(REPORT)
