@@ -7,15 +7,19 @@ const MAX_KNOWN = 1000
 const quoted = new Map<string, string | null>()
 
 /**
- * The source characters of an integer that was parsed from `bytes`, found by the name of its member; null when only reading the
+ * The source characters of an integer that was parsed from `source`, found by the name of its member; null when only reading the
  * whole text can tell (`sourceAt`). A name that stands in the text once, with no `\u` anywhere, is the member that was parsed; an
  * integer's characters differ from its canonical ones only by a fraction, an exponent or the sign of zero.
  */
-export function integerSource(bytes: Uint8Array, tokens: readonly string[], value: number | bigint): string | null {
+export function integerSource(
+  source: string | Uint8Array,
+  tokens: readonly string[],
+  value: number | bigint,
+): string | null {
   const name = quotedName(tokens.at(-1))
   if (name === null || (typeof value === 'number' && !Number.isSafeInteger(value))) return null
   // Names of this form are ASCII, and no byte of another character is.
-  const text = asBuffer(bytes).toString('latin1')
+  const text = typeof source === 'string' ? source : asBuffer(source).toString('latin1')
   const found = text.indexOf(name)
   if (found === -1 || text.indexOf(name, found + 1) !== -1 || text.includes('\\u')) return null
   let at = skipSpace(text, found + name.length)

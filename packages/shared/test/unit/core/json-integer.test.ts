@@ -51,6 +51,7 @@ describe('integerSource', () => {
         if (own === null) continue
         said++
         expect(own, `${text} at ${tokens.join()}`).toBe(sourceAt(bytes, tokens))
+        expect(integerSource(text, tokens, value), 'from the text itself').toBe(own)
       }
     }
     expect(said).toBeGreaterThan(100)

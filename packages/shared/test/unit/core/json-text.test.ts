@@ -13,6 +13,19 @@ describe('parseJson', () => {
     expect(parseJson('{ "a" :\n 12345678901234567890}')).toEqual({ a: 12345678901234567890n })
   })
 
+  it('finds a long integer at every place of the text', () => {
+    for (let pad = 0; pad < 70; pad++) {
+      const before = ' '.repeat(pad)
+      expect(parseJson(`${before}9007199254740993`), `after ${pad} characters`).toBe(9007199254740993n)
+      expect(parseJson(`{"x":"1234567","a":${before}-9007199254740993}`)).toMatchObject({ a: -9007199254740993n })
+      expect(parseJson(`[123456789012345,${before}9007199254740993,1]`)).toEqual([
+        123456789012345,
+        9007199254740993n,
+        1,
+      ])
+    }
+  })
+
   it('leaves long digits in strings and decimals alone', () => {
     expect(parseJson('{"a":"12345678901234567890","b":0.12345678901234567,"c":1234567890123456.5}')).toEqual({
       a: '12345678901234567890',
