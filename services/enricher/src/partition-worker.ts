@@ -152,9 +152,15 @@ export function createPartitionWorker(
     const deadLetters: RecordToSend[] = []
     const parked: ParkedRecord[] = []
     let bytes = 0
+    let valueBytes = 0
     for (const one of decided) {
       bytes += one.bytes
-      if (one.fate?.kind === 'ok') for (const record of one.fate.records) outputs.push(record)
+      if (one.fate?.kind === 'ok') {
+        for (const record of one.fate.records) {
+          outputs.push(record)
+          valueBytes += record.value?.byteLength ?? 0
+        }
+      }
       if (one.deadLetter !== null) deadLetters.push(one.deadLetter)
       if (!one.parked?.state) continue
       state.push(one.parked.state)
@@ -166,7 +172,7 @@ export function createPartitionWorker(
       parked.forEach((record, i) => lane.placed(record, written.state[i]!))
     })
     breaker.keep()
-    for (const record of outputs) books.step.bytes += record.value?.byteLength ?? 0
+    books.step.bytes += valueBytes
     for (const one of decided) book(one)
   }
 

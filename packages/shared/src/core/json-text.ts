@@ -58,10 +58,12 @@ const isDigit = (c: number): boolean => c >= 0x30 && c <= 0x39
 
 /** Strict UTF-8 to text. @throws MeshError MESH_BODY_ENCODING, or `options.code`. */
 export function decodeUtf8(bytes: Uint8Array, options: ParseJsonOptions = {}): string {
-  if (!isUtf8(bytes)) {
+  const text = asBuffer(bytes).toString()
+  // What is not UTF-8 decodes to replacement characters, so only where there is one are the bytes read once more.
+  if (text.includes('\ufffd') && !isUtf8(bytes)) {
     throw new MeshError(options.code ?? 'MESH_BODY_ENCODING', 'the bytes are not UTF-8', placeOf(options))
   }
-  return asBuffer(bytes).toString('utf8')
+  return text
 }
 
 /** The same bytes; what is a Buffer already needs no second one. */
