@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { KafkaRecord } from '@mesh/shared/core/record'
+import { createBodyCache } from '../../services/enricher/src/core/body-cache.ts'
 import { rawSources } from '../../services/enricher/src/core/replayed.ts'
 import {
   CUSTOMERS,
@@ -38,14 +39,37 @@ const PHASES: Readonly<Record<string, (count: number, stateDir: string) => Promi
     parked(count * 2, { maxParked: count, stateDir }, (n) => CUSTOMERS + n),
   'parked, one hot key, twice as many as allowed': (count, stateDir) =>
     parked(count * 2, { maxParked: count, stateDir }, () => CUSTOMERS),
-  // Beside the first of these: what the cache itself takes of memory.
-  'parked, a key each, a cache of 512 MB for them': (count, stateDir) =>
-    parked(count, { maxParked: count, stateDir, parkedCacheBytes: 536_870_912 }, (n) => CUSTOMERS + n),
+  'parked, a key each, no bound but that of the bytes': (count, stateDir) =>
+    parked(count, { maxParked: count, maxParkedBytes: 134_217_728, stateDir }, (n) => CUSTOMERS + n),
+  'the cache of parked records alone': (count) => Promise.resolve(fillBodies(count)),
+}
+
+/** What the cache counts beside what it takes: `ENTRY_BYTES` of it comes from here. */
+function fillBodies(count: number): Measured {
+  const bodies = createBodyCache(Number.POSITIVE_INFINITY)
+  const put = (offset: number): void => {
+    const record = rawRecord(offset, CUSTOMERS + offset)
+    bodies.put(`state/0/${offset}`, { at: { topicId: RAW_TOPIC_ID, partition: 0, offset }, record })
+  }
+  // The heap grows to what making records takes, whether they are held or not.
+  for (let offset = 0; offset < count; offset++) rawRecord(offset)
+  for (let offset = 0; offset < BATCH; offset++) put(offset)
+  const before = memory()
+  const countedBefore = bodies.bytes()
+  for (let offset = BATCH; offset < count; offset++) put(offset)
+  const after = memory()
+  const entries = count - BATCH
+  return {
+    records: entries,
+    countedBytesEach: (bodies.bytes() - countedBefore) / entries,
+    heldBytesEach: (after.heapUsed + after.external - before.heapUsed - before.external) / entries,
+    residentBytesEach: (after.rss - before.rss) / entries,
+  }
 }
 
 async function parked(
   count: number,
-  options: Pick<WorkOptions, 'maxParked' | 'stateDir' | 'parkedCacheBytes'>,
+  options: Pick<WorkOptions, 'maxParked' | 'maxParkedBytes' | 'stateDir'>,
   customer: (n: number) => number,
 ): Promise<Measured> {
   const table = await openCustomers(options.stateDir, 134_217_728)
@@ -55,7 +79,7 @@ async function parked(
 
 /** Feeds records until all are decided or the partition has to wait. */
 async function feed(
-  { worker, commit, written, parkedCacheBytes }: Work,
+  { worker, commit, written, parkedCacheBytes, parkedIndexBytes }: Work,
   count: number,
   customer: (n: number) => number,
 ): Promise<Measured> {
@@ -78,6 +102,7 @@ async function feed(
     outputs: written.refined,
     onStateTopic: written.state,
     parkedCacheMb: parkedCacheBytes() / 1e6,
+    parkedIndexMb: parkedIndexBytes() / 1e6,
     rssBeforeMb: before.rss / 1e6,
     rssMb: after.rss / 1e6,
     heapGrowthMb: (after.heapUsed + after.external - before.heapUsed - before.external) / 1e6,

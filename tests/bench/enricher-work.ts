@@ -44,6 +44,7 @@ export type WorkOptions = {
   /** Where the dedupe's segments lie. */
   readonly stateDir: string
   readonly maxParked?: number
+  readonly maxParkedBytes?: number
   /** Default: the service's. */
   readonly parkedCacheBytes?: number
 }
@@ -56,6 +57,8 @@ export type Work = {
   readonly written: { readonly refined: number; readonly state: number }
   /** Bytes that the cache of parked records counts. */
   readonly parkedCacheBytes: () => number
+  /** Bytes that the index of who waits counts. */
+  readonly parkedIndexBytes: () => number
 }
 
 type Order = Readonly<Record<string, unknown>> & { readonly quantity: number; readonly unitPrice: number }
@@ -241,6 +244,7 @@ export function openWork(options: WorkOptions): Work {
   const writer = transactions ?? createAckedWriter(producer, TOPICS, { partition: 0, ends: { refined: 0, state: 0 } })
   const id = { stream: contract.name, version: 1, rawTopicId: RAW_TOPIC_ID, partition: 0 }
   const { table } = options
+  const index = createParkedIndex()
   const bodies = createBodyCache(options.parkedCacheBytes ?? 33_554_432)
   const context: WorkerContext = {
     topics: TOPICS,
@@ -252,6 +256,7 @@ export function openWork(options: WorkOptions): Work {
     limits: { maxChunkBytes: 700_000, maxOutputBytes: 4_000_000, maxTransactionBytes: 8_000_000 },
     parking: {
       maxRecords: options.maxParked ?? 100_000,
+      maxIndexBytes: options.maxParkedBytes ?? Number.POSITIVE_INFINITY,
       retry: { initialMs: 1000, maxMs: 30_000, factor: 2, retries: Number.POSITIVE_INFINITY },
       bodies,
       read: async () => [],
@@ -271,7 +276,7 @@ export function openWork(options: WorkOptions): Work {
       fatesEnd: 0,
       parked: {
         hasTopic: true,
-        index: createParkedIndex(),
+        index,
         releases: createPublishedReleases(0),
         records: new Map(),
         stale: [],
@@ -285,6 +290,7 @@ export function openWork(options: WorkOptions): Work {
     worker,
     written,
     parkedCacheBytes: () => bodies.bytes(),
+    parkedIndexBytes: () => index.bytes(),
     async commit(nextOffset) {
       const progress: Progress = await worker.checkpoint(nextOffset)
       await transactions?.commit({ topic: TOPICS.raw, partition: 0 }, progress)

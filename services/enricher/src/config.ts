@@ -88,7 +88,14 @@ const OWN_CONFIG = {
     default: 100_000,
     min: 1,
     max: 10_000_000,
-    doc: 'Most parked records of one partition, about 200 bytes of memory each. At it the partition waits.',
+    doc: 'Most parked records of one partition. At it the partition waits.',
+  },
+  maxParkedBytes: {
+    env: 'MESH_ENRICHER_MAX_PARKED_BYTES',
+    kind: 'integer',
+    default: 134_217_728,
+    min: 65_536,
+    doc: 'Most bytes of memory for the index of the parked records of one partition: 160 a record, 600 a key, and the texts of keys. At it the partition waits.',
   },
   parkedCacheBytes: {
     env: 'MESH_ENRICHER_PARKED_CACHE_BYTES',

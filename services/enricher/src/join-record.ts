@@ -35,10 +35,16 @@ function joinTables({ source, arrival, code }: Decidable, findRow: FindRow): Joi
   const bytes = source.record.value
   if (bytes === null || (arrival.kind !== 'event' && arrival.kind !== 'change')) return NO_JOINS
   const rules = joinRulesOf(arrival, code.contract.refine.joins)
-  const { event } = arrival
+  if (rules.length === 0) return NO_JOINS
+  const from = arrival.kind === 'event' ? arrival.text : bytes
   const at = { timeMs: arrival.eventTimeMs, partition: source.at.partition }
-  const keys = rules.map((rule) => joinKey(rule, event, bytes))
-  const found = rules.map((rule, i) => (keys[i] == null ? null : findRow(rule, keys[i], at)))
+  const keys: (string | null)[] = []
+  const found: (JoinedRow | null)[] = []
+  for (const rule of rules) {
+    const key = joinKey(rule, arrival.event, from)
+    keys.push(key)
+    found.push(key === null ? null : findRow(rule, key, at))
+  }
   return joinRows(rules, found, keys)
 }
 

@@ -59,6 +59,7 @@ await runService({
       pace: { ...config, tickMs: 100, now: () => performance.now(), random: Math.random },
       parking: {
         maxRecords: config.maxParkedRecords,
+        maxIndexBytes: config.maxParkedBytes,
         retry: PARKED_RETRY,
         bodies: createBodyCache(config.parkedCacheBytes),
       },

@@ -1,15 +1,15 @@
 import { describeError } from '@mesh/shared/core/errors'
 import type { RecordToSend } from '@mesh/shared/core/record'
 import { readArrival, type Source } from './core/arrival.ts'
-import { type Books, bookRelease, MAX_SETTLED, type Release, SEQUENCE_BLOCK } from './core/books.ts'
-import { type DeadLetterFrom, deadLetterRecord } from './core/dead-letter.ts'
-import { type Decidable, protectedFate, type RefinedFate } from './core/decide.ts'
+import { type Books, bookRelease, MAX_SETTLED, SEQUENCE_BLOCK } from './core/books.ts'
+import type { DeadLetterFrom } from './core/dead-letter.ts'
+import { type Decidable, protectedFate } from './core/decide.ts'
 import { giveUp, type Transient } from './core/joins.ts'
 import { nextTry, orderUnit, type ParkedRecord } from './core/parked.ts'
-import { parkedKey, parkedStateRecord, parkedTombstone } from './core/parked-state.ts'
-import type { Problem } from './core/problem.ts'
+import { parkedStateRecord, parkedTombstone } from './core/parked-state.ts'
 import type { PublishedRelease } from './core/published-releases.ts'
-import { releasedRecords, totalBytes } from './core/refined-record.ts'
+import { totalBytes } from './core/refined-record.ts'
+import { type Released, releaseStep, type Tombstone } from './core/release-step.ts'
 import { noStateTopic, type StepWriter } from './step-writer.ts'
 import type { PartitionState, WorkerContext } from './worker-context.ts'
 
@@ -26,6 +26,8 @@ export type ParkedLane = {
   park(source: Source, transient: Transient | null): Parked
   unpark(parked: Parked): void
   booked(parked: Parked): void
+  /** Its state record is written. */
+  placed(record: ParkedRecord, stateOffset: number): void
   /** A record that an earlier run parked has another fate after all. */
   forgetState(source: Source): void
   wake(awaited: string): void
@@ -47,14 +49,6 @@ export type Parked = { readonly unit: string; readonly record: ParkedRecord; rea
 /** `moved`: there is something to commit. `stopped`: deciding threw, and why. */
 export type Releasing = { readonly moved: boolean; readonly stopped: string | null }
 const NOTHING: Releasing = { moved: false, stopped: null }
-
-type Tombstone = { readonly key: Uint8Array; readonly offset: number | null; readonly stateOffset: number | null }
-type Released = {
-  readonly source: Source
-  readonly record: ParkedRecord
-  readonly fate: RefinedFate
-  readonly attempt: number
-}
 
 /** Most releases in one step where no metadata bounds them. */
 const MAX_RELEASES = 1000
@@ -103,7 +97,7 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
     const room = writer.transactional ? MAX_RELEASES : MAX_SETTLED - books.parked.settled.length
     const nowMs = context.epochMs()
     const units = room > 0 ? index.due(nowMs, room) : []
-    const tried = units.flatMap((unit) => committedQueue(unit).map((record) => ({ unit, record }))).slice(0, room)
+    const tried = firstOf(units, room)
     if (tried.length === 0) return NOTHING
     let bodies: Map<number, Source>
     try {
@@ -136,10 +130,14 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
     return { moved: released.length > 0, stopped }
   }
 
-  function committedQueue(unit: string): readonly ParkedRecord[] {
-    const queue = index.queue(unit)
-    const end = queue.findIndex((record) => record.offset >= committedNext)
-    return queue.slice(0, Math.min(MAX_RELEASES, end === -1 ? queue.length : end))
+  /** The heads of the keys with what follows them, in order; only what a commit covers. */
+  function firstOf(units: readonly string[], room: number): { unit: string; record: ParkedRecord }[] {
+    const tried: { unit: string; record: ParkedRecord }[] = []
+    for (const unit of units) {
+      const records = index.first(unit, { below: committedNext, most: room - tried.length })
+      for (const record of records) tried.push({ unit, record })
+    }
+    return tried
   }
 
   /** The fate of a key's head, or null when it waits on. */
@@ -168,52 +166,25 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
   }
 
   async function write(released: readonly Released[]): Promise<void> {
-    const total = released.reduce((sum, { fate }) => sum + (fate.kind === 'ok' ? fate.records.length : 0), 0)
     const next = Math.max(books.parked.next, releases.next())
-    let first = next + SEQUENCE_BLOCK - total
-    const outputs: RecordToSend[] = []
-    const deadLetters: RecordToSend[] = []
-    const dead: Problem[] = []
-    const booked: { record: ParkedRecord; source: Source; release: Release }[] = []
-    for (const { source, record, fate, attempt } of released) {
-      if (fate.kind === 'ok') {
-        const out = releasedRecords(fate.records, { at: source.at, first })
-        first += out.records.length
-        outputs.push(...out.records)
-        booked.push({ record, source, release: { kind: 'ok', outputs: out.records.length, hash: out.hash } })
-      } else {
-        booked.push({ record, source, release: { kind: fate.kind } })
-        if (fate.kind !== 'deadLetter') continue
-        deadLetters.push(deadLetterRecord(source, fate.problem, { ...deadLetterFrom, attempt }))
-        dead.push(fate.problem)
-      }
-    }
-    const left = booked.map(({ record, source }): Tombstone => {
-      const { offset, stateOffset } = record
-      return { key: parkedKey(source.record.key, offset), offset, stateOffset }
-    })
+    const { outputs, deadLetters, problems, bookings, left } = releaseStep(released, { next, deadLetterFrom })
     const gone = writer.transactional ? left.map(({ key }) => parkedTombstone(id.partition, key)) : []
-    const step = {
-      state: gone,
-      outputs,
-      deadLetters,
-      bytes: totalBytes(gone) + totalBytes(outputs) + totalBytes(deadLetters),
-    }
-    await writer.write(step, ({ outputs: offsets, state: stateOffsets }) => {
+    const bytes = totalBytes(gone) + totalBytes(outputs) + totalBytes(deadLetters)
+    await writer.write({ state: gone, outputs, deadLetters, bytes }, ({ outputs: offsets, state: stateOffsets }) => {
       coverRefined(books, offsets)
       coverState(books, stateOffsets)
     })
-    if (total > 0) books.parked.next = next + SEQUENCE_BLOCK
-    for (const { record, release: booking } of booked) {
-      bookRelease(books, record.offset, booking)
-      parking.bodies.delete(placeOf(record.offset))
+    if (outputs.length > 0) books.parked.next = next + SEQUENCE_BLOCK
+    for (const { offset, release: booking } of bookings) {
+      bookRelease(books, offset, booking)
+      parking.bodies.delete(placeOf(offset))
     }
     if (writer.transactional) books.parked.settled = []
     else tombstones.push(...left)
-    for (const problem of dead) telemetry.deadLettered(id, problem)
+    for (const problem of problems) telemetry.deadLettered(id, problem)
     telemetry.released(
       id,
-      booked.map(({ release: booking }) => booking.kind),
+      bookings.map(({ release: booking }) => booking.kind),
     )
   }
 
@@ -251,11 +222,15 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
       return index.size() > 0 && index.has(orderUnit(record.key, offset))
     },
     isReleased: (offset) => releases.has(offset),
-    full: (offset) => index.size() >= parking.maxRecords && !records.has(offset) && !state.fates.passed(offset),
+    full(offset) {
+      const isFull = index.size() >= parking.maxRecords || index.bytes() >= parking.maxIndexBytes
+      return isFull && !records.has(offset) && !state.fates.passed(offset)
+    },
     size: () => index.size(),
     park,
     unpark: ({ unit }) => index.unpark(unit),
     booked: ({ record }) => void records.delete(record.offset),
+    placed: (record, stateOffset) => index.placed(record, stateOffset),
     forgetState({ at: { offset } }) {
       const record = records.get(offset)
       if (record === undefined) return

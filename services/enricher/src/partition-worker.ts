@@ -1,18 +1,15 @@
 import type { CommitEvent } from '@mesh/shared/core/books'
 import { describeError } from '@mesh/shared/core/errors'
-import { type RecordToSend, recordBytes } from '@mesh/shared/core/record'
+import type { RecordToSend } from '@mesh/shared/core/record'
 import type { Progress } from '@mesh/shared/kafka/port'
-import { type Arrival, readArrival, type Source } from './core/arrival.ts'
+import type { Source } from './core/arrival.ts'
 import { bookEventTime, bookFate, closeStep, stillParked } from './core/books.ts'
 import { booksMetadata, commitEvents } from './core/books-metadata.ts'
 import { createBreaker, DEFAULT_BREAKER, type Trip } from './core/breaker.ts'
-import { deadLetterRecord } from './core/dead-letter.ts'
-import { type Decidable, type Fate, protectedFate, type RefineCode, settledFate } from './core/decide.ts'
-import type { Joined } from './core/joins.ts'
 import type { ParkedRecord } from './core/parked.ts'
-import { isChangeStream, readChange } from './core/read-change.ts'
 import type { Stall } from './core/stall.ts'
-import { coverRefined, coverState, createParkedLane, type Parked, type Releasing } from './parked-lane.ts'
+import { coverRefined, coverState, createParkedLane, type Releasing } from './parked-lane.ts'
+import { createRecordDecider, type Decided, type Decision, type Prepared } from './record-decider.ts'
 import type { StepWriter } from './step-writer.ts'
 import type { PartitionState, WorkerContext } from './worker-context.ts'
 
@@ -41,30 +38,7 @@ export type PartitionWorker = {
   dedupeIds(): number
 }
 
-/** A record and what is found out about it once, whatever becomes of it. */
-type Prepared = {
-  readonly source: Source
-  readonly arrival: Arrival
-  readonly code: RefineCode
-  readonly duplicate: boolean
-  /** Raw time since the record that it repeats. */
-  readonly ageMs: number | null
-}
 type Held = { readonly source: Source; prepared: Prepared | null }
-
-/** `fate` null: a redelivery. Nothing of it is booked before it is written. */
-type Decided = {
-  readonly source: Source
-  readonly prepared: Prepared | null
-  readonly fate: Fate | null
-  readonly parked: Parked | null
-  readonly deadLetter: RecordToSend | null
-  /** Of everything that it writes. */
-  readonly bytes: number
-}
-
-/** `full`: it has to be parked and there is no room. */
-type Decision = Decided | 'full'
 
 export function createPartitionWorker(
   state: PartitionState,
@@ -75,6 +49,7 @@ export function createPartitionWorker(
   const { topics, limits, telemetry } = context
   const deadLetterFrom = { topic: topics.raw, group: context.group, version: id.version }
   const lane = createParkedLane({ state, context, writer, deadLetterFrom })
+  const decider = createRecordDecider({ state, context, lane, deadLetterFrom })
   const breaker = createBreaker()
   let held: Held[] = []
   let heldEnd: number | null = null
@@ -159,73 +134,8 @@ export function createPartitionWorker(
     if (source.at.offset < decidedNext) {
       return { source, prepared: null, fate: null, parked: null, deadLetter: null, bytes: 0 }
     }
-    entry.prepared ??= prepare(source)
-    return decide(entry.prepared)
-  }
-
-  /** What may be done only once per record: the dedupe takes note of it. */
-  function prepare(source: Source): Prepared {
-    const code = context.codeAt(id.partition, source.at.offset)
-    dedupe.advance(source.record.timestamp)
-    if (isChangeStream(code.contract)) {
-      // A change is held against its key's history, without a time window.
-      const { arrival, superseded } = readChange(source, code.contract, keyed)
-      return { source, arrival, code, duplicate: superseded, ageMs: null }
-    }
-    const arrival = readArrival(source, code.contract)
-    const ageMs = arrival.kind === 'poison' ? null : dedupe.note(arrival.eventId, code.contract.refine.dedupeWindowMs)
-    return { source, arrival, code, duplicate: ageMs !== null, ageMs }
-  }
-
-  function decide(prepared: Prepared): Decision | Promise<Decision> {
-    const { source, arrival, code, duplicate } = prepared
-    const { offset } = source.at
-    const input: Decidable = {
-      source,
-      arrival,
-      code,
-      duplicate,
-      published: fates.at(offset),
-      passed: fates.passed(offset),
-      maxOutputBytes: limits.maxOutputBytes,
-    }
-    const settled = settledFate(input)
-    if (settled !== null) return decidedAs(prepared, settled)
-    if (lane.holds(source)) return parkedAs(prepared, null)
-    const joined = context.join(input)
-    return joined instanceof Promise
-      ? joined.then((rows) => settle(prepared, input, rows))
-      : settle(prepared, input, joined)
-  }
-
-  function settle(prepared: Prepared, input: Decidable, joined: Joined): Decision | Promise<Decision> {
-    if (joined.transient !== null && joined.problem === null) return parkedAs(prepared, joined)
-    const fate = protectedFate(input, joined)
-    return fate instanceof Promise ? fate.then((one) => decidedAs(prepared, one)) : decidedAs(prepared, fate)
-  }
-
-  function decidedAs(prepared: Prepared, fate: Fate): Decided {
-    const { source } = prepared
-    if (fate.kind === 'ok') return { source, prepared, fate, parked: null, deadLetter: null, bytes: fate.bytes }
-    const deadLetter = fate.kind === 'deadLetter' ? deadLetterRecord(source, fate.problem, deadLetterFrom) : null
-    return {
-      source,
-      prepared,
-      fate,
-      parked: null,
-      deadLetter,
-      bytes: deadLetter === null ? 0 : recordBytes(deadLetter),
-    }
-  }
-
-  function parkedAs(prepared: Prepared, joined: Joined | null): Decision {
-    const { source } = prepared
-    const { offset } = source.at
-    if (lane.isReleased(offset)) return decidedAs(prepared, { kind: 'parked' })
-    if (lane.full(offset)) return 'full'
-    const parked = lane.park(source, joined?.transient ?? null)
-    const bytes = parked.state === null ? 0 : recordBytes(parked.state)
-    return { source, prepared, fate: { kind: 'parked' }, parked, deadLetter: null, bytes }
+    entry.prepared ??= decider.prepare(source)
+    return decider.decide(entry.prepared)
   }
 
   function watch({ fate, prepared }: Decided): Trip | null {
@@ -242,9 +152,15 @@ export function createPartitionWorker(
     const deadLetters: RecordToSend[] = []
     const parked: ParkedRecord[] = []
     let bytes = 0
+    let valueBytes = 0
     for (const one of decided) {
       bytes += one.bytes
-      if (one.fate?.kind === 'ok') for (const record of one.fate.records) outputs.push(record)
+      if (one.fate?.kind === 'ok') {
+        for (const record of one.fate.records) {
+          outputs.push(record)
+          valueBytes += record.value?.byteLength ?? 0
+        }
+      }
       if (one.deadLetter !== null) deadLetters.push(one.deadLetter)
       if (!one.parked?.state) continue
       state.push(one.parked.state)
@@ -253,12 +169,10 @@ export function createPartitionWorker(
     await writer.write({ state, outputs, deadLetters, bytes }, (written) => {
       coverRefined(books, written.outputs)
       coverState(books, written.state)
-      parked.forEach((record, i) => {
-        record.stateOffset = written.state[i] ?? null
-      })
+      parked.forEach((record, i) => lane.placed(record, written.state[i]!))
     })
     breaker.keep()
-    for (const record of outputs) books.step.bytes += record.value?.byteLength ?? 0
+    books.step.bytes += valueBytes
     for (const one of decided) book(one)
   }
 

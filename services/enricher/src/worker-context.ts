@@ -23,6 +23,8 @@ export type EmitLimits = {
 export type ParkingContext = {
   /** Most parked records of one partition: at it the partition waits. */
   readonly maxRecords: number
+  /** Most bytes that the index of one partition's parked records takes: at it the partition waits too. */
+  readonly maxIndexBytes: number
   readonly retry: RetryPolicy
   readonly bodies: BodyCache
   /** Parked records by their offsets on the state topic. @throws MeshError MESH_REFINE_STATE_LOST */

@@ -69,7 +69,7 @@ export const TEST_LIMITS = { maxChunkBytes: 700_000, maxOutputBytes: 100_000, ma
 /** Parking that is tried again within milliseconds. */
 export function testParking(changes: Partial<RunnerDeps['parking']> = {}): RunnerDeps['parking'] {
   const retry = { initialMs: 20, maxMs: 200, factor: 2, retries: Number.POSITIVE_INFINITY }
-  return { maxRecords: 1000, retry, bodies: createBodyCache(10_000), ...changes }
+  return { maxRecords: 1000, maxIndexBytes: 10_000_000, retry, bodies: createBodyCache(10_000), ...changes }
 }
 
 /** What a process needs around it: a whole world, or a real broker and a folder. */

@@ -69,11 +69,14 @@ export function textAt(event: unknown, pointer: string, source: string | Uint8Ar
   const value = at(event, tokens)
   if (typeof value === 'string') return value
   if (typeof value === 'number' || typeof value === 'bigint') {
-    const bytes = typeof source === 'string' ? textBytes(source) : source
-    return integerSource(bytes, tokens, value) ?? sourceAt(bytes, tokens) ?? String(value)
+    return integerSource(source, tokens, value) ?? scannedSource(source, tokens) ?? String(value)
   }
   if (typeof value === 'boolean') return String(value)
   return value === null || value === undefined ? null : undefined
+}
+
+function scannedSource(source: string | Uint8Array, tokens: readonly string[]): string | null {
+  return sourceAt(typeof source === 'string' ? textBytes(source) : source, tokens)
 }
 
 function readTime(value: unknown, rule: EventTimeRule): string | null {

@@ -50,16 +50,30 @@ export function parseDay(text: string): number | null {
  * part below the millisecond, 0..999,999. Null for an unreadable text or a date or time that does not exist.
  */
 export function parseInstant(text: string): Instant | null {
-  return parseUtcMillis(text) ?? parseAny(text)
+  // A record's time is read as its own and again as a field of it.
+  if (text === last.text) return last.instant
+  const instant = parseUtcMillis(text) ?? parseAny(text)
+  last = { text, instant }
+  return instant
 }
+
+let last: { readonly text: string; readonly instant: Instant | null } = { text: '', instant: null }
+
+const DASH = 0x2d
+const COLON = 0x3a
 
 /** `YYYY-MM-DDTHH:mm:ss.sssZ`, the form that JSON.stringify gives a Date and nearly every sender uses: read by its places. */
 function parseUtcMillis(text: string): Instant | null {
-  if (text.length !== 24 || text[4] !== '-' || text[7] !== '-' || text[10] !== 'T') return null
-  if (text[13] !== ':' || text[16] !== ':' || text[19] !== '.' || text[23] !== 'Z') return null
-  const [year, month, day] = [number(text, 0, 4), number(text, 5, 7), number(text, 8, 10)] as const
-  const [hour, minute, second] = [number(text, 11, 13), number(text, 14, 16), number(text, 17, 19)] as const
-  const ms = number(text, 20, 23)
+  if (text.length !== 24 || text.charCodeAt(4) !== DASH || text.charCodeAt(7) !== DASH) return null
+  if (text.charCodeAt(13) !== COLON || text.charCodeAt(16) !== COLON) return null
+  if (text.charCodeAt(10) !== 0x54 || text.charCodeAt(19) !== 0x2e || text.charCodeAt(23) !== 0x5a) return null
+  const year = twoDigits(text, 0) * 100 + twoDigits(text, 2)
+  const month = twoDigits(text, 5)
+  const day = twoDigits(text, 8)
+  const hour = twoDigits(text, 11)
+  const minute = twoDigits(text, 14)
+  const second = twoDigits(text, 17)
+  const ms = twoDigits(text, 20) * 10 + digitAt(text, 22)
   // A character that is no digit makes its number NaN, which fails every comparison.
   if (!(year >= 0 && ms >= 0 && hour <= 23 && minute <= 59 && second <= 59)) return null
   if (!isCivilDay(year, month, day)) return null
@@ -67,14 +81,11 @@ function parseUtcMillis(text: string): Instant | null {
   return { epochMs: daysFromCivil(year, month, day) * DAY_MS + time, nanos: 0, offset: 'Z' }
 }
 
-function number(text: string, from: number, to: number): number {
-  let n = 0
-  for (let i = from; i < to; i++) {
-    const digit = text.charCodeAt(i) - 0x30
-    if (digit < 0 || digit > 9) return Number.NaN
-    n = n * 10 + digit
-  }
-  return n
+const twoDigits = (text: string, at: number): number => digitAt(text, at) * 10 + digitAt(text, at + 1)
+
+function digitAt(text: string, at: number): number {
+  const digit = text.charCodeAt(at) - 0x30
+  return digit >= 0 && digit <= 9 ? digit : Number.NaN
 }
 
 function parseAny(text: string): Instant | null {

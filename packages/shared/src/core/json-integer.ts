@@ -4,20 +4,25 @@ import { asBuffer } from './json-text.ts'
 const PLAIN = /^[A-Za-z_$][\w$.-]*$/
 /** Names stand in contracts, so there are few; beyond this many the memory starts anew. */
 const MAX_KNOWN = 1000
-const quoted = new Map<string, string | null>()
+const ends = new Map<string, string | null>()
 
 /**
- * The source characters of an integer that was parsed from `bytes`, found by the name of its member; null when only reading the
+ * The source characters of an integer that was parsed from `source`, found by the name of its member; null when only reading the
  * whole text can tell (`sourceAt`). A name that stands in the text once, with no `\u` anywhere, is the member that was parsed; an
  * integer's characters differ from its canonical ones only by a fraction, an exponent or the sign of zero.
  */
-export function integerSource(bytes: Uint8Array, tokens: readonly string[], value: number | bigint): string | null {
-  const name = quotedName(tokens.at(-1))
+export function integerSource(
+  source: string | Uint8Array,
+  tokens: readonly string[],
+  value: number | bigint,
+): string | null {
+  const name = endOfName(tokens.at(-1))
   if (name === null || (typeof value === 'number' && !Number.isSafeInteger(value))) return null
   // Names of this form are ASCII, and no byte of another character is.
-  const text = asBuffer(bytes).toString('latin1')
+  const text = typeof source === 'string' ? source : asBuffer(source).toString('latin1')
   const found = text.indexOf(name)
-  if (found === -1 || text.indexOf(name, found + 1) !== -1 || text.includes('\\u')) return null
+  if (found === -1 || text.charCodeAt(found - 1) !== QUOTE) return null
+  if (text.indexOf(name, found + 1) !== -1 || text.includes('\\u')) return null
   let at = skipSpace(text, found + name.length)
   if (text.charCodeAt(at) !== COLON) return null
   at = skipSpace(text, at + 1)
@@ -25,14 +30,15 @@ export function integerSource(bytes: Uint8Array, tokens: readonly string[], valu
   return text.startsWith(canonical, at) && !goesOn(text.charCodeAt(at + canonical.length)) ? canonical : null
 }
 
-function quotedName(token: string | undefined): string | null {
+/** Without the quote before it: a search by a character that is everywhere stops at each of them. */
+function endOfName(token: string | undefined): string | null {
   if (token === undefined) return null
-  const known = quoted.get(token)
+  const known = ends.get(token)
   if (known !== undefined) return known
-  const name = PLAIN.test(token) ? `"${token}"` : null
-  if (quoted.size >= MAX_KNOWN) quoted.clear()
-  quoted.set(token, name)
-  return name
+  const end = PLAIN.test(token) ? `${token}"` : null
+  if (ends.size >= MAX_KNOWN) ends.clear()
+  ends.set(token, end)
+  return end
 }
 
 function skipSpace(text: string, at: number): number {
@@ -50,3 +56,4 @@ function goesOn(c: number): boolean {
 }
 
 const COLON = 0x3a
+const QUOTE = 0x22

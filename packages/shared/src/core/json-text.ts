@@ -5,6 +5,7 @@ import { JsonSyntaxError, scanValue, skipSpace } from './json-scan.ts'
 
 // An integer that may not fit a double starts with 16 digits where a value starts. Digits inside strings match too: only slower.
 // Two expressions, because one with an alternative for the start takes twice as long.
+const LONG_DIGITS = 16
 const LONG_INTEGER = /[-:,[\s]\d{16}/
 const LONG_AT_START = /^\d{16}/
 const INTEGER = /^-?\d+$/
@@ -28,19 +29,41 @@ export function parseJson(input: string | Uint8Array, options: ParseJsonOptions 
   const text = typeof input === 'string' ? input : decodeUtf8(input, options)
   const body = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
   try {
-    return LONG_INTEGER.test(body) || LONG_AT_START.test(body) ? parseWithSource(body, reviveLong) : JSON.parse(body)
+    return mayHoldLong(body) ? parseWithSource(body, reviveLong) : JSON.parse(body)
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
     throw jsonError(locateError(Buffer.from(text)), Buffer.from(text), options)
   }
 }
 
+/** The expressions read every character, so they are asked only where so many digits stand together: every 16th shows that. */
+function mayHoldLong(text: string): boolean {
+  return hasLongDigits(text) && (LONG_INTEGER.test(text) || LONG_AT_START.test(text))
+}
+
+function hasLongDigits(text: string): boolean {
+  for (let i = LONG_DIGITS - 1; i < text.length; i += LONG_DIGITS) {
+    if (!isDigit(text.charCodeAt(i))) continue
+    let from = i
+    let to = i + 1
+    while (isDigit(text.charCodeAt(from - 1))) from--
+    while (isDigit(text.charCodeAt(to))) to++
+    if (to - from >= LONG_DIGITS) return true
+  }
+  return false
+}
+
+/** NaN, what lies beyond the text, is none. */
+const isDigit = (c: number): boolean => c >= 0x30 && c <= 0x39
+
 /** Strict UTF-8 to text. @throws MeshError MESH_BODY_ENCODING, or `options.code`. */
 export function decodeUtf8(bytes: Uint8Array, options: ParseJsonOptions = {}): string {
-  if (!isUtf8(bytes)) {
+  const text = asBuffer(bytes).toString()
+  // What is not UTF-8 decodes to replacement characters, so only where there is one are the bytes read once more.
+  if (text.includes('\ufffd') && !isUtf8(bytes)) {
     throw new MeshError(options.code ?? 'MESH_BODY_ENCODING', 'the bytes are not UTF-8', placeOf(options))
   }
-  return asBuffer(bytes).toString('utf8')
+  return text
 }
 
 /** The same bytes; what is a Buffer already needs no second one. */

@@ -75,7 +75,7 @@ function plainWriter(node: AvroNode, seen: Map<AvroNode, Writer>): Writer {
         sink.pos = sink.buf.writeDoubleLE(number, sink.pos)
       }
     case 'string':
-      return (sink, value) => writeText(sink, toText(value))
+      return writeString
     case 'bytes':
       return (sink, value) => {
         const bytes = toBytes(value)
@@ -125,17 +125,18 @@ function recordWriter(node: AvroRecord, seen: Map<AvroNode, Writer>): Writer {
     }
     const record = value as Record<string, unknown>
     let present = 0
-    for (let i = 0; i < fields.length; i++) {
-      const field = fields[i]!
-      let item = field.inherited && !Object.hasOwn(record, field.name) ? undefined : record[field.name]
-      if (item !== undefined) present++
-      else if (field.optional) item = field.fallback
-      else throw at(field.name, new ValueError('the field is missing and has no default'))
-      try {
+    let i = 0
+    try {
+      for (; i < fields.length; i++) {
+        const field = fields[i]!
+        let item = field.inherited && !Object.hasOwn(record, field.name) ? undefined : record[field.name]
+        if (item !== undefined) present++
+        else if (field.optional) item = field.fallback
+        else throw new ValueError('the field is missing and has no default')
         field.write(sink, item)
-      } catch (error) {
-        throw at(field.name, error)
       }
+    } catch (error) {
+      throw at(fields[i]!.name, error)
     }
     if (Object.keys(record).length !== present) refuseUnknown(record, known, node.name)
   }
@@ -204,7 +205,7 @@ function mapWriter(write: Writer): Writer {
       writeLong(sink, keys.length)
       for (const key of keys) {
         try {
-          writeText(sink, toText(key))
+          writeString(sink, key)
           write(sink, map[key])
         } catch (error) {
           throw at(key, error)
@@ -229,6 +230,10 @@ function writeBoolean(sink: Sink, value: unknown): void {
 export function writeLong(sink: Sink, value: number | bigint): void {
   reserve(sink, 10)
   const { buf } = sink
+  if (typeof value === 'number' && value >= 0 && value < 64) {
+    buf[sink.pos++] = value * 2
+    return
+  }
   if (typeof value === 'bigint' || value > 0xfffffffffffff || value < -0xfffffffffffff) {
     return writeBigLong(sink, BigInt(value))
   }
@@ -255,9 +260,10 @@ function writeBigLong(sink: Sink, value: bigint): void {
 
 const SHORT_TEXT = 32
 
-function writeText(sink: Sink, text: string): void {
-  const { length } = text
-  if (length <= SHORT_TEXT && writeAscii(sink, text)) return
+function writeString(sink: Sink, value: unknown): void {
+  // ASCII has no lone surrogates to look for.
+  if (typeof value === 'string' && value.length <= SHORT_TEXT && writeAscii(sink, value)) return
+  const text = toText(value)
   const bytes = Buffer.byteLength(text)
   writeLong(sink, bytes)
   reserve(sink, bytes)

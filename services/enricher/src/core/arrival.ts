@@ -4,7 +4,7 @@ import type { Coordinate } from '@mesh/shared/core/coordinate'
 import { isMeshError } from '@mesh/shared/core/errors'
 import { eventIdOf, eventTimeOf } from '@mesh/shared/core/event-identity'
 import { formatInstant, parseInstant } from '@mesh/shared/core/instant'
-import { parseJson } from '@mesh/shared/core/json-text'
+import { decodeUtf8, parseJson } from '@mesh/shared/core/json-text'
 import { headerText, type KafkaRecord } from '@mesh/shared/core/record'
 import { type Problem, problemOf } from './problem.ts'
 
@@ -20,21 +20,25 @@ type Identity = {
 
 /** What a raw record says once it is decoded. Only what is not poison takes part in the dedupe by event id. */
 export type Arrival =
-  | ({ readonly kind: 'event'; readonly event: unknown } & Identity)
+  /** `text` is what the event was parsed from: a join's key is read from it as it was written. */
+  | ({ readonly kind: 'event'; readonly event: unknown; readonly text: string } & Identity)
   /** A change of a table's row (read-change.ts). */
   | ({ readonly kind: 'change'; readonly event: Change } & Identity)
   | ({ readonly kind: 'tombstone' } & Identity)
   | { readonly kind: 'poison'; readonly problem: Problem }
+
+const DECODING = { code: 'MESH_DECODE_JSON' } as const
 
 /** Pure in (record, contract). A null value is a tombstone, not poison. */
 export function readArrival(source: Source, contract: Contract): Arrival {
   const { value } = source.record
   try {
     if (value === null) return { kind: 'tombstone', ...identityOf(source, contract, {}) }
-    const event = parseJson(value, { code: 'MESH_DECODE_JSON' })
-    const eventId = headerText(source.record.headers, 'ce_id') || eventIdOf(contract, event, value) || ownId(source.at)
+    const text = decodeUtf8(value, DECODING)
+    const event = parseJson(text, DECODING)
+    const eventId = headerText(source.record.headers, 'ce_id') || eventIdOf(contract, event, text) || ownId(source.at)
     const time = eventTimeIn(source, contract, { event })
-    return { kind: 'event', event, eventId, eventTime: time.text, eventTimeMs: time.epochMs }
+    return { kind: 'event', event, text, eventId, eventTime: time.text, eventTimeMs: time.epochMs }
   } catch (error) {
     if (!isMeshError(error)) throw error
     return { kind: 'poison', problem: problemOf('decode', error.code, error) }

@@ -33,7 +33,7 @@ export const NO_JOINS: Joined = { rows: Object.freeze({}), header: null, problem
 export const tableKey = (stream: string, key: string): string => `${stream}/${key}`
 
 /** Key text that an event has for a join: a string as it is, a number by its source characters; null when there is none. */
-export function joinKey(rule: JoinRule, event: unknown, source: Uint8Array): string | null {
+export function joinKey(rule: JoinRule, event: unknown, source: string | Uint8Array): string | null {
   return textAt(event, rule.on, source) ?? null
 }
 

@@ -156,14 +156,17 @@ describe.each(['at-least-once', 'exactly-once'] as const)('parking, %s', (guaran
     expect(headerText(refined[0]!.headers, 'x')).toBe('y')
   })
 
-  test('at the most parked records the partition waits, and goes on as room comes', async () => {
+  test.each([
+    ['records', { maxRecords: 2 }],
+    ['bytes for knowing them', { maxIndexBytes: 1500 }],
+  ])('at the most parked %s the partition waits, and goes on as room comes', async (_what, bound) => {
     const stalls: (Stall | null)[] = []
     await world.post(
       RAW,
       [1, 2, 3, 4, 5].map((n) => order(`k${n}`, n, 'c1')),
     )
     const running = await start({
-      parking: testParking({ maxRecords: 2 }),
+      parking: testParking(bound),
       onStall: (_place, stall) => stalls.push(stall),
     })
     await eventually(async () => expect((await world.committed('orders')).get(0)?.offset).toBe(2))

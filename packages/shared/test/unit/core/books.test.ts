@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { HashSum } from '../../../src/core/books.ts'
 import {
@@ -8,6 +9,7 @@ import {
   parseHash,
   rawHash,
   refinedHash,
+  refinedHashOf,
   subtractHash,
   ZERO_COUNTS,
 } from '../../../src/core/books.ts'
@@ -16,6 +18,25 @@ import { header, textBytes } from '../../../src/core/record.ts'
 const src = { lane: 'main', topicId: 'T', partition: 0, offset: 1, index: 0 }
 const hashes = Array.from({ length: 20 }, (_, i) => refinedHash({ ...src, offset: i }, null, textBytes(`${i}`)))
 const sum = (list: readonly HashSum[]): HashSum => list.reduce(addHash, 0n)
+
+describe('the hash of a refined record', () => {
+  it('is SHA-256 over the parts with their lengths, of whatever size and in whatever order they come', () => {
+    const part = (bytes: Uint8Array): Buffer => {
+      const length = Buffer.alloc(4)
+      length.writeInt32BE(bytes.length)
+      return Buffer.concat([length, bytes])
+    }
+    const text = textBytes('main;T;0;1;0')
+    for (const size of [3, 31, 32, 33, 4060, 4090, 100, 16_400, 4090, 40_000, 2_000_000, 33, 4060]) {
+      const framed = Buffer.from(Array.from({ length: size + 5 }, (_, i) => (i * 7 + size) & 255))
+      const key = framed.subarray(1, 1 + (size % 50))
+      const parts = Buffer.concat([part(text), part(key), part(framed.subarray(5))])
+      const expected = createHash('sha256').update(parts).digest('hex').slice(0, 32)
+      expect(formatHash(refinedHashOf(text, key, framed, 5)), `${size} bytes`).toBe(expected)
+      expect(formatHash(refinedHash(src, Uint8Array.from(key), Uint8Array.from(framed.subarray(5))))).toBe(expected)
+    }
+  })
+})
 
 describe('a hash sum', () => {
   it('does not depend on order', () => {

@@ -11,6 +11,16 @@ describe('instants', () => {
     }
   })
 
+  it('are read by their places only where each of them holds what it should', () => {
+    const text = '2024-02-29T23:59:59.123Z'
+    const read = parseInstant(text)
+    expect(read).toEqual({ epochMs: Date.parse(text), nanos: 0, offset: 'Z' })
+    for (let at = 0; at < text.length; at++) {
+      expect(parseInstant(`${text.slice(0, at)}x${text.slice(at + 1)}`), `place ${at}`).toBeNull()
+      expect(parseInstant(text)).toEqual(read)
+    }
+  })
+
   it('keep what is below a millisecond', () => {
     expect(parseInstant('2020-01-01T00:00:00.123456789Z')).toMatchObject({ nanos: 456_789 })
     expect(formatInstant(Date.UTC(2020, 0, 1), 456_789, 9)).toBe('2020-01-01T00:00:00.000456789Z')

@@ -28,6 +28,7 @@ describe('integerSource', () => {
     ['a name that comes twice, the last of which wins', '{"id":5,"id":5.0}', ['id']],
     ['a name that is written otherwise, beside one of another object', '{"a":{"id":5},"\\u0069d":5.0}', ['id']],
     ['a text that ends in the name', '{"x":"\\"id","id":5.0}', ['id']],
+    ['a longer name that ends alike', '{"xid":7,"id":5.0}', ['id']],
     ['an index', '{"a":[5.0],"0":5}', ['a', '0']],
     ['the root', '5.0', []],
     ['a fraction that is no integer', '{"id":5.5}', ['id']],
@@ -51,6 +52,7 @@ describe('integerSource', () => {
         if (own === null) continue
         said++
         expect(own, `${text} at ${tokens.join()}`).toBe(sourceAt(bytes, tokens))
+        expect(integerSource(text, tokens, value), 'from the text itself').toBe(own)
       }
     }
     expect(said).toBeGreaterThan(100)

@@ -1,5 +1,6 @@
+import { isUtf8 } from 'node:buffer'
 import { describe, expect, it } from 'vitest'
-import { parseJson } from '../../../src/core/json-text.ts'
+import { decodeUtf8, parseJson } from '../../../src/core/json-text.ts'
 import { textBytes } from '../../../src/core/record.ts'
 
 describe('parseJson', () => {
@@ -11,6 +12,19 @@ describe('parseJson', () => {
     })
     expect(parseJson('12345678901234567890')).toBe(12345678901234567890n)
     expect(parseJson('{ "a" :\n 12345678901234567890}')).toEqual({ a: 12345678901234567890n })
+  })
+
+  it('finds a long integer at every place of the text', () => {
+    for (let pad = 0; pad < 70; pad++) {
+      const before = ' '.repeat(pad)
+      expect(parseJson(`${before}9007199254740993`), `after ${pad} characters`).toBe(9007199254740993n)
+      expect(parseJson(`{"x":"1234567","a":${before}-9007199254740993}`)).toMatchObject({ a: -9007199254740993n })
+      expect(parseJson(`[123456789012345,${before}9007199254740993,1]`)).toEqual([
+        123456789012345,
+        9007199254740993n,
+        1,
+      ])
+    }
   })
 
   it('leaves long digits in strings and decimals alone', () => {
@@ -51,6 +65,29 @@ describe('parseJson', () => {
   it('refuses bytes that are not UTF-8', () => {
     const latin1 = Buffer.from('{"a":"é"}', 'latin1')
     expect(() => parseJson(latin1)).toThrow(expect.objectContaining({ code: 'MESH_BODY_ENCODING' }))
+  })
+
+  it('tells what is UTF-8 from what is not, whatever the bytes, and takes a replacement character that was sent', () => {
+    expect(parseJson(textBytes('"\ufffd"'))).toBe('\ufffd')
+    const parts = [[0x22], [0x61], [0xc3], [0xa9], [0xe2, 0x82], [0xac], [0xed, 0xa0, 0x80], [0xc0, 0xaf], [0xf0, 0x9f]]
+    parts.push([0x98, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xef, 0xbf, 0xbd], [0xff], [0xef, 0xbb, 0xbf])
+    let [state, refused, taken] = [7, 0, 0]
+    for (let n = 0; n < 20_000; n++) {
+      const bytes: number[] = []
+      for (let i = n % 5; i >= 0; i--) {
+        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+        bytes.push(...parts[(state >>> 8) % parts.length]!)
+      }
+      const given = Uint8Array.from(bytes)
+      if (isUtf8(given)) {
+        taken++
+        expect(textBytes(decodeUtf8(given))).toEqual(given)
+      } else {
+        refused++
+        expect(() => decodeUtf8(given), String(bytes)).toThrow(expect.objectContaining({ code: 'MESH_BODY_ENCODING' }))
+      }
+    }
+    expect(Math.min(refused, taken)).toBeGreaterThan(1000)
   })
 
   it('takes the code and the place of its caller', () => {

@@ -24,6 +24,7 @@ describe('reading an arrival', () => {
     expect(arrival).toEqual({
       kind: 'event',
       event: { a: 1 },
+      text: '{"a":1}',
       eventId: 'e-1',
       eventTime: '2001-01-14T18:28:00-06:00',
       eventTimeMs: Date.UTC(2001, 0, 15, 0, 28),

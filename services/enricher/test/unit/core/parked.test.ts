@@ -1,6 +1,6 @@
 import { textBytes } from '@mesh/shared/core/record'
 import { describe, expect, test } from 'vitest'
-import { createParkedIndex, nextTry, orderUnit } from '../../../src/core/parked.ts'
+import { createParkedIndex, nextTry, orderUnit, type ParkedIndex } from '../../../src/core/parked.ts'
 import { isParkedKey, offsetOfKey, parkedStateRecord, readParked, unitOf } from '../../../src/core/parked-state.ts'
 
 const record = (offset: number, parkedAtMs = 0, stateOffset: number | null = offset) => ({
@@ -9,6 +9,8 @@ const record = (offset: number, parkedAtMs = 0, stateOffset: number | null = off
   parkedAtMs,
 })
 const wait = (dueMs: number, ...awaits: string[]) => ({ dueMs, awaits })
+const first = (index: ParkedIndex, unit: string, below = 1e9, most = 10): number[] =>
+  index.first(unit, { below, most }).map(({ offset }) => offset)
 const RETRY = { initialMs: 100, maxMs: 1000, factor: 2, retries: Number.POSITIVE_INFINITY }
 
 describe('the index of parked records', () => {
@@ -23,7 +25,7 @@ describe('the index of parked records', () => {
     expect(index.due(100, 1)).toEqual(['b'])
     index.release('a')
     expect(index.due(0, 10)).toEqual(['a'])
-    expect(index.queue('a').map(({ offset }) => offset)).toEqual([3])
+    expect(first(index, 'a')).toEqual([3])
     index.release('a')
     expect(index.has('a')).toBe(false)
     expect(index.size()).toBe(1)
@@ -71,7 +73,7 @@ describe('the index of parked records', () => {
     index.park('a', record(1), wait(10, 'customers/x'))
     index.park('a', record(2), null)
     index.unpark('a')
-    expect(index.queue('a').map(({ offset }) => offset)).toEqual([1])
+    expect(first(index, 'a')).toEqual([1])
     index.unpark('a')
     expect([index.has('a'), index.size()]).toEqual([false, 0])
     index.wake('customers/x')
@@ -96,6 +98,106 @@ describe('the index of parked records', () => {
     index.release('b')
     index.park('c', record(3, 0, null), wait(0))
     expect(index.stateFrom(9)).toBe(7)
+  })
+
+  test('counts the memory of records, keys and what they wait for, and gives it back', () => {
+    const index = createParkedIndex()
+    index.park('key', record(1), wait(0, 'customers/x'))
+    const one = index.bytes()
+    index.park('key', record(2), null)
+    const more = index.bytes() - one
+    expect(one).toBeGreaterThan(more + 'key'.length + 'customers/x'.length)
+    index.retry('key', wait(1, 'customers/x', 'cities/a'))
+    expect(index.bytes()).toBe(one + more + 'cities/a'.length)
+    index.unpark('key')
+    index.release('key')
+    expect(index.bytes()).toBe(0)
+    index.park('k'.repeat(10_000), record(3), null)
+    expect(index.bytes()).toBeGreaterThan(10_000)
+  })
+
+  test('a place on the state topic counts once it is told, and until its record leaves', () => {
+    const index = createParkedIndex()
+    const later = record(2, 0, null)
+    index.park('a', record(1, 0, 7), wait(0))
+    index.park('b', later, wait(0))
+    expect(index.stateFrom(9)).toBe(7)
+    index.placed(later, 3)
+    expect(index.stateFrom(9)).toBe(3)
+    index.unpark('b')
+    expect(index.stateFrom(9)).toBe(7)
+    index.placed(later, 2)
+    expect(index.stateFrom(9)).toBe(7)
+  })
+
+  test('says the same as a list of all records would, whatever is parked and leaves in whatever order', () => {
+    for (let seed = 1; seed <= 15; seed++) {
+      let state = seed
+      const dice = (sides: number): number => {
+        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+        return (state >>> 8) % sides
+      }
+      const index = createParkedIndex()
+      const model = new Map<string, ReturnType<typeof record>[]>()
+      for (let offset = 0; offset < 600; offset++) {
+        const unit = `k${dice(4)}`
+        const queue = model.get(unit) ?? []
+        model.set(unit, queue)
+        const move = dice(offset < 300 ? 4 : 8)
+        if (move < 3) {
+          const one = record(offset, 0, dice(3) === 0 ? null : 1000 + dice(700))
+          index.park(unit, { ...one }, queue.length === 0 ? wait(0) : null)
+          queue.push(one)
+        } else if (queue.length > 0 && move === 3) {
+          index.unpark(unit)
+          queue.pop()
+        } else if (queue.length > 0) {
+          index.release(unit)
+          queue.shift()
+        }
+        const all = [...model.values()].flat()
+        expect(index.size()).toBe(all.length)
+        expect(index.rawFrom()).toBe(all.length === 0 ? null : Math.min(...all.map((one) => one.offset)))
+        expect(index.stateFrom(9999)).toBe(Math.min(9999, ...all.map((one) => one.stateOffset ?? 9999)))
+        expect(first(index, unit, offset, 3)).toEqual(
+          queue
+            .filter((one) => one.offset < offset)
+            .slice(0, 3)
+            .map((one) => one.offset),
+        )
+      }
+    }
+  })
+
+  test('100,000 records of one key leave, with a commit after every 150 of them, without looking at the others each time', () => {
+    let looks = 0
+    class Counted {
+      readonly parkedAtMs = 0
+      readonly #offset: number
+      constructor(offset: number) {
+        this.#offset = offset
+      }
+      get offset(): number {
+        looks++
+        return this.#offset
+      }
+      get stateOffset(): number {
+        looks++
+        return this.#offset
+      }
+    }
+    const index = createParkedIndex()
+    const count = 100_000
+    for (let n = 0; n < count; n++) index.park('hot', new Counted(n), n === 0 ? wait(0) : null)
+    let left = 0
+    while (index.size() > 0) {
+      const records = index.first('hot', { below: count, most: 150 })
+      for (let i = 0; i < records.length; i++) index.release('hot')
+      left += records.length
+      expect([index.rawFrom(), index.stateFrom(count)]).toEqual(left === count ? [null, count] : [left, left])
+    }
+    // Two heaps of 17 levels, two comparisons at each; looking at all of them for every commit would be ten times as many.
+    expect(looks).toBeLessThan(count * 2 * 17 * 2 * 2)
   })
 
   test('ten thousand keys come in order of their times', () => {
