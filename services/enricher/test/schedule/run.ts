@@ -1,3 +1,4 @@
+import { MeshError } from '@mesh/shared/core/errors'
 import {
   COMMITS_TOPIC,
   deadLetterTopic,
@@ -65,8 +66,13 @@ export async function runSchedule(seed: number, faults: Faults): Promise<Run> {
   // Half of the requests take no time: whatever can be ready at once is.
   kafka.latency(({ client }) => (client === 'port' || random.chance(0.5) ? 0 : random.below(20)))
   kafka.markerDelay(() => random.below(40))
+  kafka.heartbeats(() => random.below(1000))
+  /** A partition that cannot be opened stands, and is tried again. */
+  const disk = (): void => {
+    if (!healed && random.chance(0.2)) throw new MeshError('MESH_STATE_DAMAGED', 'the disk does not answer')
+  }
   const fleet = createFleet({ kafka, scheduler, random }, faults, (client, onFatal) =>
-    startProcess(client, { scheduler, random, state, code, rows, onFatal }),
+    startProcess(client, { scheduler, random, state, code, rows, onFatal, disk }),
   )
   fleet.launch()
   fleet.launch()
@@ -94,6 +100,10 @@ export async function runSchedule(seed: number, faults: Faults): Promise<Run> {
   // What a zombie or a late request could still add has its time.
   const end = Math.max(fleet.quietFrom(), scheduler.now()) + 2000
   await scheduler.runUntil(() => scheduler.now() >= end, 'a quiet while', 60_000)
+  // Whoever reads the partitions next takes away what a zombie has left there of parked state.
+  kafka.rebalance(GROUP)
+  const readAgain = scheduler.now() + 2000
+  await scheduler.runUntil(() => scheduler.now() >= readAgain, 'the partitions to be read once more', 60_000)
   return { kafka, state, code, rows, started: fleet.started(), fatal: fleet.fatal }
 }
 
