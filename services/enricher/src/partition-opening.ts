@@ -6,6 +6,7 @@ import type {
   GroupConsumer,
   KafkaPort,
   PartitionHandler,
+  TopicPartition,
 } from '@mesh/shared/kafka/port'
 import { checkPosition } from './assigned-position.ts'
 import {
@@ -45,6 +46,9 @@ export function createPartitionOpening(deps: PartitionOpeningDeps): PartitionOpe
   const { kafka, group, raw, state, version, reading, pace, writers, flows, consumer, restored } = deps
   /** Workers that have read the replay topic to its end and wait for their raw partition. */
   const finished = new Map<number, PartitionWorker>()
+  /** The topics whose handlers of a partition are open or being opened, and the one of them that its worker works for. */
+  const opened = new Map<number, Set<string>>()
+  const owners = new Map<number, string>()
 
   async function openRaw(assigned: AssignedPartition): Promise<Assignment> {
     const { partition } = assigned
@@ -55,8 +59,8 @@ export function createPartitionOpening(deps: PartitionOpeningDeps): PartitionOpe
     if (committed !== null || reading === null) {
       const position = committed?.offset ?? start
       await checkPosition(kafka, assigned, position)
-      const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: null })
-      return { position, handler: leaving(partition, createRawHandler(worker, pace, { flow, position })) }
+      const worker = await own(assigned, { metadata: committed?.metadata ?? null, start, replayedTo: null })
+      return { position, handler: leaving(assigned, createRawHandler(worker, pace, { flow, position })) }
     }
     const changeover = reading.changeover[partition] ?? 0
     // Until the replay's end is known its changeover may still move on.
@@ -68,12 +72,12 @@ export function createPartitionOpening(deps: PartitionOpeningDeps): PartitionOpe
     })
     if (replayFinished(partition, replayed?.offset ?? 0)) {
       const metadata = replayed?.metadata ?? null
-      const worker = await restored(partition, { metadata, start, atLeast: changeover, replayedTo: null })
+      const worker = await own(assigned, { metadata, start, atLeast: changeover, replayedTo: null })
       finished.set(partition, worker)
     }
     const handOver = handOverOf(partition, raw)
     const handler = createWaitingRawHandler(changeover, pace, { handOver, flow })
-    return { position: changeover, handler: leaving(partition, handler), paused: true }
+    return { position: changeover, handler: leaving(assigned, handler), paused: true }
   }
 
   async function committedOnReplay(partition: number): Promise<Committed | null> {
@@ -88,7 +92,7 @@ export function createPartitionOpening(deps: PartitionOpeningDeps): PartitionOpe
     const onRaw = (await writers.begin({ topic: raw, partition, committed: rawCommit })) !== null
     if (onRaw || replayFinished(partition, position)) return { position, handler: IDLE_HANDLER, paused: true }
     const start = version.start[partition] ?? 0
-    const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: position })
+    const worker = await own(assigned, { metadata: committed?.metadata ?? null, start, replayedTo: position })
     const handler = createReplayHandler(
       worker,
       { topicId: state.rawTopicId, partition },
@@ -103,19 +107,56 @@ export function createPartitionOpening(deps: PartitionOpeningDeps): PartitionOpe
         position,
       },
     )
-    return { position, handler: leaving(partition, handler) }
+    return { position, handler: leaving(assigned, handler) }
   }
 
-  /** What a partition holds is let go when it leaves; at a stop only after the last commit. */
-  function leaving(partition: number, handler: PartitionHandler): PartitionHandler {
+  async function own({ topic, partition }: TopicPartition, from: Omit<RestoreFrom, 'id'>): Promise<PartitionWorker> {
+    owners.set(partition, topic)
+    try {
+      return await restored(partition, from)
+    } catch (error) {
+      owners.delete(partition)
+      throw error
+    }
+  }
+
+  /**
+   * What a partition holds is let go when the handler leaves that its worker works for, and not by the other one before: its last commit
+   * may be under way. At a stop only after the last commit.
+   */
+  function leaving({ topic, partition }: TopicPartition, handler: PartitionHandler): PartitionHandler {
     return {
       ...handler,
       async close(reason) {
         const progress = (await handler.close?.(reason)) ?? null
         flows.end(partition)
-        if (reason === 'revoked') await deps.letGo(partition)
+        const isLast = left(topic, partition)
+        if (reason !== 'revoked' || (!isLast && owners.get(partition) !== topic)) return progress
+        owners.delete(partition)
+        await deps.letGo(partition)
         return progress
       },
+    }
+  }
+
+  /** True when no handler of the partition is open any more. */
+  function left(topic: string, partition: number): boolean {
+    const topics = opened.get(partition)
+    topics?.delete(topic)
+    return topics === undefined || topics.size === 0
+  }
+
+  async function open(assigned: AssignedPartition): Promise<Assignment> {
+    const { topic, partition } = assigned
+    opened.set(partition, (opened.get(partition) ?? new Set()).add(topic))
+    try {
+      const assignment = await (topic === raw ? openRaw(assigned) : openReplay(assigned))
+      // Nobody is told when one that does nothing leaves.
+      if (assignment.handler === IDLE_HANDLER) left(topic, partition)
+      return assignment
+    } catch (error) {
+      left(topic, partition)
+      throw error
     }
   }
 
@@ -131,10 +172,13 @@ export function createPartitionOpening(deps: PartitionOpeningDeps): PartitionOpe
   function handOverOf(partition: number, topic: string): HandOver {
     return {
       take: () => finished.get(partition) ?? null,
-      give: (worker) => finished.set(partition, worker),
+      give(worker) {
+        finished.set(partition, worker)
+        owners.set(partition, raw)
+      },
       open: () => consumer().resume(topic, partition),
     }
   }
 
-  return { open: (assigned) => (assigned.topic === raw ? openRaw(assigned) : openReplay(assigned)) }
+  return { open }
 }

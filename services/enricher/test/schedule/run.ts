@@ -16,6 +16,7 @@ import { readBooks } from '../../src/core/books-metadata.ts'
 import type { RefineCode } from '../../src/core/decide.ts'
 import { seeded } from '../seeded.ts'
 import { createFleet } from './faults.ts'
+import { replayFirst } from './history.ts'
 import { startProcess } from './process.ts'
 import {
   type Faults,
@@ -57,10 +58,13 @@ export async function setStage(faults: Faults): Promise<Stage> {
 
 /** One life of a stream under faults, from its first record until everything is decided and a while is quiet. */
 export async function runSchedule(seed: number, faults: Faults): Promise<Run> {
-  const { scheduler, kafka, state, code } = await setStage(faults)
+  const stage = await setStage(faults)
+  const { scheduler, kafka, code } = stage
   const random = seeded(seed)
   const raw = rawTopic(STREAM)
   const rows = rowsOf(random, scheduler.now())
+  const events = records(random)
+  const { state, flowing } = faults.replays ? await replayFirst(stage, events, random) : { ...stage, flowing: events }
   let healed = false
 
   // Half of the requests take no time: whatever can be ready at once is.
@@ -78,7 +82,7 @@ export async function runSchedule(seed: number, faults: Faults): Promise<Run> {
   fleet.launch()
 
   const producer = await kafka.producer()
-  for (const { at, record } of records(random)) scheduler.after(at, () => void producer.send(raw, [record]))
+  for (const { at, record } of flowing) scheduler.after(at, () => void producer.send(raw, [record]))
   for (let at = 0; at < HEALED_MS; at += 1000) {
     if (random.chance(0.2)) scheduler.after(at, () => kafka.rebalance(GROUP))
   }
