@@ -2,16 +2,16 @@ import { ERRORS, type ErrorCode, MeshError } from '@mesh/shared/core/errors'
 
 /**
  * One JSON call to a service of the mesh. An error answer `{code, message, place}` becomes the MeshError it was.
- * @throws MeshError MESH_INTERNAL when the service is away, naming its address.
+ * @throws MeshError MESH_SERVICE_UNREACHABLE when the service is away, naming its address.
  */
 export async function callJson<T>(
   url: string,
   init: { method?: string; body?: unknown; timeoutMs?: number; apiKey?: string | null } = {},
 ): Promise<T> {
-  let response: Response
-  try {
-    response = await fetch(url, {
-      method: init.method ?? 'GET',
+  const method = init.method ?? 'GET'
+  const ask = (): Promise<Response> =>
+    fetch(url, {
+      method,
       headers: {
         ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
         ...(init.apiKey ? { authorization: `Bearer ${init.apiKey}` } : {}),
@@ -19,9 +19,14 @@ export async function callJson<T>(
       ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
       signal: AbortSignal.timeout(init.timeoutMs ?? 60_000),
     })
-  } catch (error) {
-    throw new MeshError('MESH_SERVICE_UNREACHABLE', `no answer from ${new URL(url).origin}`, { cause: error })
-  }
+  const response = await ask()
+    .catch((error: unknown) => {
+      if (method === 'GET' && wasClosed(error)) return ask()
+      throw error
+    })
+    .catch((error: unknown) => {
+      throw new MeshError('MESH_SERVICE_UNREACHABLE', `no answer from ${new URL(url).origin}`, { cause: error })
+    })
   const text = await response.text()
   const answer = parse(text)
   if (response.ok) return answer as T
@@ -32,6 +37,15 @@ export async function callJson<T>(
     failure?.message ?? `HTTP ${response.status} from ${url}`,
     failure?.place ? { place: failure.place } : {},
   )
+}
+
+/**
+ * The connection ended instead of an answer. A service closes one that was idle for long, at times just when it is used again: what
+ * changes nothing is asked once more.
+ */
+function wasClosed(error: unknown): boolean {
+  const { cause } = error as { cause?: { code?: string } }
+  return cause?.code === 'UND_ERR_SOCKET' || cause?.code === 'ECONNRESET'
 }
 
 function parse(text: string): unknown {

@@ -67,14 +67,21 @@ function createIntake({ worker, commits, pace, flow, position }: Intake) {
   /** Where the topic stands once everything taken in is decided. */
   let target = position
   let moved = position
+  /** Of the topic that the worker read before this one: an offset there says nothing here. */
+  const former = worker.position()
 
   async function run(sources: Iterable<Source>, end?: number): Promise<void> {
     broken = true
     const next = await worker.run(sources, end)
     broken = false
     hold(next)
-    const reached = next === null ? target : (worker.position() ?? moved)
+    const reached = next === null ? target : decided()
     if (reached > moved) commits.moved((moved = reached))
+  }
+
+  function decided(): number {
+    const at = worker.position()
+    return at === null || at === former ? moved : at
   }
 
   function hold(next: Stall | null): void {

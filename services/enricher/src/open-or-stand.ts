@@ -7,7 +7,7 @@ export type OpeningDeps = {
   readonly assigned: AssignedPartition
   readonly flow: Pick<Flow, 'stalled'>
   readonly pace: Pick<HandlerPace, 'now' | 'random'>
-  readonly consumer: () => Pick<GroupConsumer, 'seek' | 'resume'>
+  readonly consumer: () => Pick<GroupConsumer, 'describe' | 'seek' | 'resume'>
 }
 
 /** What is lost, damaged or not there yet may need a person: it is looked for again, ever more rarely. */
@@ -24,20 +24,23 @@ const OF_THE_PROCESS: readonly string[] = [
   'MESH_REFINE_FENCED',
 ]
 
+type Open = (assigned: AssignedPartition) => Promise<Assignment>
+
 /**
- * Opens an assigned partition; a failing `open` leaves nothing behind. One that cannot be opened stands still and says why, while the others go on: nothing of it was decided
- * yet, so it is tried again until it opens or leaves.
+ * Opens an assigned partition; a failing `open` leaves nothing behind. One that cannot be opened stands still and says why, while the
+ * others go on: nothing of it was decided yet, so it is tried again until it opens or leaves.
  */
-export async function openOrStand(open: () => Promise<Assignment>, deps: OpeningDeps): Promise<Assignment> {
-  const opened = await tryToOpen(open)
-  return opened.assignment ?? standing(open, opened.reason, deps)
+export async function openOrStand(open: Open, deps: OpeningDeps): Promise<Assignment> {
+  const opened = await tryToOpen(() => open(deps.assigned))
+  return opened.assignment ?? standing(open, opened.reason!, deps)
 }
 
 type Opened =
   | { readonly assignment: Assignment; readonly reason: null }
-  | { readonly assignment: null; readonly reason: string }
+  /** Without a reason: it is not, or not at this moment, this member's to open. */
+  | { readonly assignment: null; readonly reason: string | null }
 
-async function tryToOpen(open: () => Promise<Assignment>): Promise<Opened> {
+async function tryToOpen(open: () => Promise<Assignment | null>): Promise<Opened> {
   try {
     return { assignment: await open(), reason: null }
   } catch (error) {
@@ -46,13 +49,13 @@ async function tryToOpen(open: () => Promise<Assignment>): Promise<Opened> {
   }
 }
 
-function standing(open: () => Promise<Assignment>, reason: string, deps: OpeningDeps): Assignment {
+function standing(open: Open, reason: string, deps: OpeningDeps): Assignment {
   const { assigned, flow, pace, consumer } = deps
   const { topic, partition, committed, logStartOffset, highWatermark } = assigned
   let assignment: Assignment | null = null
   let tries = 0
   let nextTryMs = 0
-  let told: string | null = null
+  let told = ''
   /** The opening under way, and what came of it. Ticks do not wait for it: it may take longer than a call of a handler may. */
   let trying: Promise<void> | null = null
   let found: Opened | null = null
@@ -64,8 +67,17 @@ function standing(open: () => Promise<Assignment>, reason: string, deps: Opening
     nextTryMs = pace.now() + retryDelayMs(RETRY, ++tries, pace.random())!
   }
 
+  /**
+   * What held at the assignment may not hold any more: what is committed, where the log begins, whose the partition is. Another owner's
+   * transactional id must not be taken, and what it has decided must not be decided again.
+   */
+  async function openAsItIs(): Promise<Assignment | null> {
+    const current = await consumer().describe(topic, partition)
+    return current && open(current)
+  }
+
   function tryAgain(): void {
-    trying = tryToOpen(open).then(
+    trying = tryToOpen(openAsItIs).then(
       (opened) => {
         found = opened
       },
@@ -99,7 +111,7 @@ function standing(open: () => Promise<Assignment>, reason: string, deps: Opening
         if (found !== null) {
           const opened: Opened = found
           trying = found = null
-          if (opened.assignment === null) stand(opened.reason)
+          if (opened.assignment === null) stand(opened.reason ?? told)
           else adopt(opened.assignment)
         } else if (trying === null && pace.now() >= nextTryMs) tryAgain()
         return null

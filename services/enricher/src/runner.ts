@@ -8,41 +8,27 @@ import {
   type StreamVersion,
   type StreamVersions,
 } from '@mesh/shared/core/versions'
-import type {
-  AssignedPartition,
-  Assignment,
-  Committed,
-  GroupConsumer,
-  KafkaPort,
-  PartitionHandler,
-  Producer,
-} from '@mesh/shared/kafka/port'
+import type { AssignedPartition, Assignment, GroupConsumer, KafkaPort, Producer } from '@mesh/shared/kafka/port'
 import type { Service } from '@mesh/shared/runtime/service'
 import type { CodeLoader } from './adapters/code-loader.ts'
 import type { JoinTables } from './adapters/join-tables.ts'
 import { createParkedReader } from './adapters/parked-reader.ts'
 import { createRangeReader } from './adapters/range-reader.ts'
-import { checkPosition, unlessMovedOn } from './assigned-position.ts'
+import { unlessMovedOn } from './assigned-position.ts'
 import type { RefineCode } from './core/decide.ts'
 import { dedupeScope } from './core/dedupe-scope.ts'
 import { isChangeStream } from './core/read-change.ts'
-import {
-  createRawHandler,
-  createReplayHandler,
-  createWaitingRawHandler,
-  type HandlerPace,
-  type HandOver,
-  IDLE_HANDLER,
-  transactionPace,
-} from './handlers.ts'
+import { type HandlerPace, transactionPace } from './handlers.ts'
 import type { Look } from './join-record.ts'
 import { openOrStand } from './open-or-stand.ts'
 import { createPartitionFlows, type FlowDeps } from './partition-flow.ts'
+import { createPartitionOpening, type PartitionOpening } from './partition-opening.ts'
 import { createPartitionStores, type PartitionStoresDeps } from './partition-stores.ts'
 import { createPartitionWorker, type PartitionWorker } from './partition-worker.ts'
 import { createPartitionWriters } from './partition-writers.ts'
 import { createRawLog } from './raw-log.ts'
 import { restorePartition } from './restore.ts'
+import type { RestoreFrom } from './restore-context.ts'
 import { createRunnerJoins } from './runner-joins.ts'
 import type { ParkingContext, WorkerContext } from './worker-context.ts'
 
@@ -81,13 +67,12 @@ export function createRunner(deps: RunnerDeps, { state, version, joined, scopes 
   const readRanges = createRangeReader(kafka)
   const group = enricherGroup(state.stream, version.version)
   const codes = new Map<string, RefineCode>()
-  const finished = new Map<number, PartitionWorker>()
   const stores = createPartitionStores(deps)
   const workers = new Map<number, PartitionWorker>()
   let pace: HandlerPace = deps.pace
   let writers: ReturnType<typeof createPartitionWriters>
   let replay: ReplayedHistory | null = null
-  let reading: ReplayedHistory | null = null
+  let opening: PartitionOpening
   let consumer: GroupConsumer
 
   const log = createRawLog(kafka.admin, state, group)
@@ -128,7 +113,21 @@ export function createRunner(deps: RunnerDeps, { state, version, joined, scopes 
     writers = createPartitionWriters(deps, { exactlyOnce, topics, group })
     await log.checkIdentity()
     replay = await log.existing(version.replay)
-    reading = replay === null || (await log.allOnRaw()) ? null : replay
+    const reading = replay === null || (await log.allOnRaw()) ? null : replay
+    opening = createPartitionOpening({
+      kafka,
+      group,
+      raw: topics.raw,
+      state,
+      version,
+      reading,
+      pace,
+      writers,
+      flows,
+      consumer: () => consumer,
+      restored,
+      letGo,
+    })
     try {
       await joins.acquire(codes.values())
       consumer = kafka.consumer({
@@ -154,13 +153,23 @@ export function createRunner(deps: RunnerDeps, { state, version, joined, scopes 
 
   function assign(assigned: AssignedPartition): Promise<Assignment> {
     const { topic, partition } = assigned
-    const open = topic === topics.raw ? assignRaw : assignReplay
-    return openOrStand(() => unlessMovedOn({ kafka, group }, assigned, () => open(assigned)), {
+    return openOrStand((current) => unlessMovedOn({ kafka, group }, current, () => open(current)), {
       assigned,
       flow: flows.of(topic, partition),
       pace,
       consumer: () => consumer,
     })
+  }
+
+  async function open(assigned: AssignedPartition): Promise<Assignment> {
+    const { partition } = assigned
+    try {
+      return await opening.open(assigned)
+    } catch (error) {
+      // The next opening must fence whoever writes by then: it needs an id of its own.
+      if (!workers.has(partition)) await writers.end(partition)
+      throw error
+    }
   }
 
   async function letGo(partition: number): Promise<void> {
@@ -170,83 +179,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined, scopes 
     await writers.end(partition)
   }
 
-  async function assignRaw(assigned: AssignedPartition): Promise<Assignment> {
-    const { partition } = assigned
-    finished.delete(partition)
-    const committed = await writers.begin(assigned)
-    const start = version.start[partition] ?? 0
-    const flow = flows.of(topics.raw, partition)
-    if (committed !== null || reading === null) {
-      const position = committed?.offset ?? start
-      await checkPosition(kafka, assigned, position)
-      const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: null })
-      return { position, handler: leaving(partition, createRawHandler(worker, pace, { flow, position })) }
-    }
-    const changeover = reading.changeover[partition] ?? 0
-    // Until the replay's end is known its changeover may still move on.
-    if (endOf(partition) !== null) await checkPosition(kafka, assigned, changeover)
-    const replayed = await writers.begin({
-      topic: reading.topic,
-      partition,
-      committed: await committedOnReplay(partition),
-    })
-    if (replayFinished(partition, replayed?.offset ?? 0)) {
-      const metadata = replayed?.metadata ?? null
-      const worker = await restored(partition, { metadata, start, atLeast: changeover, replayedTo: null })
-      finished.set(partition, worker)
-    }
-    const handOver = handOverOf(partition, topics.raw)
-    const handler = createWaitingRawHandler(changeover, pace, { handOver, flow })
-    return { position: changeover, handler: leaving(partition, handler), paused: true }
-  }
-
-  async function committedOnReplay(partition: number): Promise<Committed | null> {
-    return (await kafka.admin.committed(group, reading!.topic)).get(partition) ?? null
-  }
-
-  async function assignReplay(assigned: AssignedPartition): Promise<Assignment> {
-    const { topic, partition } = assigned
-    const committed = await writers.begin(assigned)
-    const position = committed?.offset ?? 0
-    const rawCommit = (await kafka.admin.committed(group, topics.raw)).get(partition) ?? null
-    const onRaw = (await writers.begin({ topic: topics.raw, partition, committed: rawCommit })) !== null
-    if (onRaw || replayFinished(partition, position)) return { position, handler: IDLE_HANDLER, paused: true }
-    const start = version.start[partition] ?? 0
-    const worker = await restored(partition, { metadata: committed?.metadata ?? null, start, replayedTo: position })
-    const handler = createReplayHandler(
-      worker,
-      { topicId: state.rawTopicId, partition },
-      {
-        pace,
-        replay: {
-          end: endOf(partition),
-          position: () => consumer.positions().get(`${topic}/${partition}`) ?? position,
-        },
-        handOver: handOverOf(partition, topics.raw),
-        flow: flows.of(topic, partition),
-        position,
-      },
-    )
-    return { position, handler: leaving(partition, handler) }
-  }
-
-  /** What a partition holds is let go when it leaves; at a stop only after the last commit. */
-  function leaving(partition: number, handler: PartitionHandler): PartitionHandler {
-    return {
-      ...handler,
-      async close(reason) {
-        const progress = (await handler.close?.(reason)) ?? null
-        flows.end(partition)
-        if (reason === 'revoked') await letGo(partition)
-        return progress
-      },
-    }
-  }
-
-  async function restored(
-    partition: number,
-    from: { metadata: string | null; start: number; atLeast?: number; replayedTo: number | null },
-  ): Promise<PartitionWorker> {
+  async function restored(partition: number, from: Omit<RestoreFrom, 'id'>): Promise<PartitionWorker> {
     const id = { stream: state.stream, version: version.version, rawTopicId: state.rawTopicId, partition }
     const scope = dedupeScope(id, version, (binding) => codes.get(binding.hash)!.contract)
     const began = deps.pace.now()
@@ -273,23 +206,6 @@ export function createRunner(deps: RunnerDeps, { state, version, joined, scopes 
     } catch (error) {
       await letGo(partition)
       throw error
-    }
-  }
-
-  function endOf(partition: number): number | null {
-    return reading?.ends?.[partition] ?? null
-  }
-
-  function replayFinished(partition: number, position: number): boolean {
-    const end = endOf(partition)
-    return end !== null && position >= end
-  }
-
-  function handOverOf(partition: number, topic: string): HandOver {
-    return {
-      take: () => finished.get(partition) ?? null,
-      give: (worker) => finished.set(partition, worker),
-      open: () => consumer.resume(topic, partition),
     }
   }
 

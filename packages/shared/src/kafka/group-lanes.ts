@@ -1,52 +1,23 @@
-import { isMeshError, MeshError } from '../core/errors.ts'
+import { isMeshError } from '../core/errors.ts'
 import type { RecordBatch } from '../core/record.ts'
 import type { ReadProgress } from './consumer-lag.ts'
-import type {
-  AssignedPartition,
-  Assignment,
-  GroupConsumerOptions,
-  PartitionHandler,
-  Progress,
-  TopicPartition,
-} from './port.ts'
+import { createLane, createLaneWork, type Lane, type LaneWorkDeps, laneKey } from './lane-work.ts'
+import type { AssignedPartition, Assignment, GroupConsumerOptions, TopicPartition } from './port.ts'
 import { realScheduler, type Scheduler } from './scheduler.ts'
 import { createStallWatch } from './stall-watch.ts'
 import { createTopicIdentity, type IdentitySource } from './topic-identity.ts'
 
 /** What the loop asks of a client, whichever it is. */
-export type GroupClient = IdentitySource & {
-  /** Facts of assigned partitions: committed offset, log start, high watermark, topic id. */
-  describe(partitions: readonly TopicPartition[]): Promise<AssignedPartition[]>
-  /**
-   * Resolves false when the group no longer accepts commits of this member's generation. The request's generation is the one
-   * at the time of the call: nothing is awaited before it is fixed.
-   */
-  commit(topic: string, partition: number, progress: Progress): Promise<boolean>
-  seek(topic: string, partition: number, offset: number): void
-  pause(topic: string, partition: number): void
-  resume(topic: string, partition: number): void
-}
-
-type Lane = TopicPartition & {
-  readonly topicId: string
-  position: number
-  /** How often it was sought: work that began before one does not move the position. */
-  seeks: number
-  /** Of the last record handed over. */
-  timestamp: number | null
-  handler: PartitionHandler | null
-  /** Set for good when the partition leaves or the loop fails: nothing of this lane is committed any more. */
-  closed: boolean
-  /** The handler's `close` has been called. */
-  ended: boolean
-  /** The user's wish. */
-  paused: boolean
-  tickDue: boolean
-  /** It was opened a second time within its generation. */
-  readonly again: boolean
-  /** Work of the lane, one piece after another. */
-  tail: Promise<void>
-}
+export type GroupClient = IdentitySource &
+  LaneWorkDeps['client'] & {
+    /** Facts of assigned partitions: committed offset, log start, high watermark, topic id. */
+    describe(partitions: readonly TopicPartition[]): Promise<AssignedPartition[]>
+    /** Whether the group says at this moment that these partitions are this member's. */
+    holds(partitions: readonly TopicPartition[]): Promise<boolean>
+    seek(topic: string, partition: number, offset: number): void
+    pause(topic: string, partition: number): void
+    resume(topic: string, partition: number): void
+  }
 
 export type GroupLanes = {
   /** A new generation: lanes of the former one end, every assigned partition gets a new one. */
@@ -56,6 +27,7 @@ export type GroupLanes = {
   pause: (topic: string, partition: number) => void
   resume: (topic: string, partition: number) => void
   seek: (topic: string, partition: number, position: number) => void
+  describe: (topic: string, partition: number) => Promise<AssignedPartition | null>
   positions: () => ReadonlyMap<string, number>
   progress: () => readonly ReadProgress[]
   /** Drains handlers and commits what they return. */
@@ -63,8 +35,6 @@ export type GroupLanes = {
   fail(error: unknown): void
 }
 
-/** The broker's limit. */
-export const MAX_METADATA_BYTES = 4096
 const DEFAULT_TICK_MS = 100
 const DEFAULT_STALL_MS = 300_000
 /** A member that lost its partitions knows it after a session and a rejoin. */
@@ -90,6 +60,13 @@ export function createGroupLanes(
   const identity = createTopicIdentity(client, () => scheduler.now())
   // A former generation's work too: the next one waits for it.
   const stalls = createStallWatch(options.stallMs ?? DEFAULT_STALL_MS, () => scheduler.now())
+  const { enqueue, end } = createLaneWork({
+    options,
+    client,
+    identity,
+    stalls,
+    onError: (lane, error) => (isFenced(error) ? fence(lane, error) : fail(error)),
+  })
   const stopTicking = scheduler.every(options.tickMs ?? DEFAULT_TICK_MS, markTicks)
 
   function fail(error: unknown): void {
@@ -145,7 +122,7 @@ export function createGroupLanes(
 
   async function revoke(lane: Lane): Promise<void> {
     await lane.tail
-    await endHandler(lane, 'revoked')
+    await end(lane, 'revoked')
   }
 
   async function open(own: number, partitions: readonly TopicPartition[], again = false): Promise<void> {
@@ -159,22 +136,8 @@ export function createGroupLanes(
 
   /** A lane that is overtaken by a generation, a failure or a stop while it opens is never fetched; whoever overtook closes it. */
   async function openLane(assignedPartition: AssignedPartition, again: boolean): Promise<void> {
-    const { topic, partition, topicId } = assignedPartition
-    const lane: Lane = {
-      topic,
-      partition,
-      topicId,
-      position: -1,
-      seeks: 0,
-      timestamp: null,
-      handler: null,
-      closed: false,
-      ended: false,
-      paused: false,
-      tickDue: false,
-      again,
-      tail: Promise.resolve(),
-    }
+    const { topic, partition } = assignedPartition
+    const lane = createLane(assignedPartition, again)
     lanes.set(laneKey(topic, partition), lane)
     const begin = (assignment: Assignment): void => {
       lane.handler = assignment.handler
@@ -190,6 +153,16 @@ export function createGroupLanes(
       else throw error
     })
     await lane.tail
+  }
+
+  /** What was committed before the group was asked whose the partition is, nobody else has moved since. */
+  async function describe(topic: string, partition: number): Promise<AssignedPartition | null> {
+    const lane = lanes.get(laneKey(topic, partition))
+    if (lane === undefined || lane.closed) return null
+    const [described] = await client.describe([{ topic, partition }])
+    if (!(await client.holds([{ topic, partition }]))) return null
+    await identity.check(topic, lane.topicId)
+    return lane.closed ? null : described!
   }
 
   async function deliver(batch: Omit<RecordBatch, 'topicId'>): Promise<boolean> {
@@ -223,46 +196,9 @@ export function createGroupLanes(
     }
   }
 
-  function enqueue(lane: Lane, work: (handler: PartitionHandler) => Promise<Progress | null>): Promise<void> {
-    lane.tail = lane.tail.then(async () => {
-      if (lane.closed || lane.handler === null) return
-      const { handler } = lane
-      try {
-        await stalls.watch(laneKey(lane.topic, lane.partition), async () => settle(lane, handler, await work(handler)))
-      } catch (error) {
-        lane.closed = true
-        if (isFenced(error)) fence(lane, error)
-        else fail(error)
-      }
-    })
-    return lane.tail
-  }
-
-  async function settle(lane: Lane, handler: PartitionHandler, progress: Progress | null): Promise<void> {
-    if (progress === null || lane.closed) return
-    if (Buffer.byteLength(progress.metadata) > MAX_METADATA_BYTES) {
-      throw new MeshError('MESH_INTERNAL', `offset metadata is longer than the broker's ${MAX_METADATA_BYTES} bytes`, {
-        place: `${lane.topic}/${lane.partition}`,
-      })
-    }
-    await identity.check(lane.topic, lane.topicId)
-    // The last look before the request: a generation that began meanwhile must not carry work of a former one.
-    if (lane.closed) return
-    const { topic, partition } = lane
-    const committing = options.commit?.({ topic, partition }, progress) ?? client.commit(topic, partition, progress)
-    if (await committing) await handler.committed?.(progress)
-    else lane.closed = true
-  }
-
   async function closeLane(lane: Lane): Promise<void> {
-    await enqueue(lane, () => endHandler(lane, 'stopping'))
+    await enqueue(lane, () => end(lane, 'stopping'))
     lane.closed = true
-  }
-
-  async function endHandler(lane: Lane, reason: 'revoked' | 'stopping'): Promise<Progress | null> {
-    if (lane.ended) return null
-    lane.ended = true
-    return (await lane.handler?.close?.(reason)) ?? null
   }
 
   return {
@@ -287,6 +223,7 @@ export function createGroupLanes(
       lane.position = position
       lane.seeks++
     },
+    describe,
     progress: () =>
       [...lanes.values()]
         .filter(({ position }) => position >= 0)
@@ -303,8 +240,4 @@ export function createGroupLanes(
       await settled
     },
   }
-}
-
-function laneKey(topic: string, partition: number): string {
-  return `${topic}/${partition}`
 }

@@ -62,7 +62,8 @@ export function createKafkaJsAdmin(
   }
 
   async function listTopics(): Promise<string[]> {
-    return (await connect()).listTopics()
+    // Without an answer kafkajs fails by a TypeError.
+    return unlessAway('listing topics', async () => (await connect()).listTopics())
   }
 
   async function partitionCount(topic: string): Promise<number> {
@@ -146,7 +147,9 @@ export function createKafkaJsAdmin(
     },
     async committed(group, topic) {
       // All topics of the group: naming one makes kafkajs refresh its metadata for ever, and fail once it is deleted.
-      const all = await (await connect()).fetchOffsets({ groupId: group })
+      const all = await unlessAway(`reading the offsets of ${group}`, async () =>
+        (await connect()).fetchOffsets({ groupId: group }),
+      )
       const found = all.find((entry) => entry.topic === topic)
       const committed = new Map<number, Committed>()
       for (const { partition, offset, metadata } of found?.partitions ?? []) {
@@ -177,6 +180,15 @@ export function createKafkaJsAdmin(
       if (connected) await admin.disconnect()
       await other?.close()
     },
+  }
+}
+
+/** @throws MeshError MESH_KAFKA_UNAVAILABLE: kafkajs has asked as often as it does, and says why in words of its own. */
+async function unlessAway<T>(doing: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    throw new MeshError('MESH_KAFKA_UNAVAILABLE', doing, { cause: error })
   }
 }
 

@@ -5,7 +5,7 @@ import { coPartitionAssigner } from './co-partition-assigner.ts'
 import type { LagMeter } from './consumer-lag.ts'
 import { WIRE_BYTES } from './fetch-slices.ts'
 import { createGroupLanes } from './group-lanes.ts'
-import type { WireHeader } from './kafkajs-client.ts'
+import { kafkajs, type WireHeader } from './kafkajs-client.ts'
 import type {
   AssignedPartition,
   GroupConsumer,
@@ -68,6 +68,7 @@ export function createKafkaJsConsumer(
       topicIds: () => admin.topicIds(topics),
       topicIdsHoldMs: TOPIC_IDS_HOLD_MS,
       commit,
+      holds,
       seek,
       pause,
       resume,
@@ -76,7 +77,9 @@ export function createKafkaJsConsumer(
   // Nobody may be waiting for the first join when a later one fails.
   joined.promise.catch(() => undefined)
 
+  let memberId = ''
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+    memberId = payload.memberId
     const partitions = Object.entries(payload.memberAssignment).flatMap(([topic, own]) =>
       own.map((partition) => ({ topic, partition })),
     )
@@ -150,6 +153,14 @@ export function createKafkaJsConsumer(
     }
   }
 
+  /** A group that is being joined anew names no partitions. */
+  async function holds(partitions: readonly TopicPartition[]): Promise<boolean> {
+    const { members } = await consumer.describeGroup()
+    const member = members.find((one) => one.memberId === memberId)
+    const own = member && kafkajs.AssignerProtocol.MemberAssignment.decode(member.memberAssignment)?.assignment
+    return partitions.every(({ topic, partition }) => own?.[topic]?.includes(partition) === true)
+  }
+
   function seek(topic: string, partition: number, offset: number): void {
     if (!ended) consumer.seek({ topic, partition, offset: String(offset) })
   }
@@ -185,6 +196,7 @@ export function createKafkaJsConsumer(
     resume: lanes.resume,
     pause: lanes.pause,
     seek: lanes.seek,
+    describe: lanes.describe,
     positions: lanes.positions,
   }
 }

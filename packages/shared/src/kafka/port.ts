@@ -175,6 +175,11 @@ export interface GroupConsumer {
   pause(topic: string, partition: number): void
   /** Where a paused partition goes on. */
   seek(topic: string, partition: number, position: number): void
+  /**
+   * The facts of an assigned partition as they are now, for one that is opened long after its assignment. Null when the group does not
+   * say that it is this member's: what it has committed is then another's to go on from.
+   */
+  describe(topic: string, partition: number): Promise<AssignedPartition | null>
   /** Next offset to read per `topic/partition` currently owned. */
   positions(): ReadonlyMap<string, number>
 }

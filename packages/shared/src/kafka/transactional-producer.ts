@@ -1,5 +1,5 @@
 import { isMeshError, MeshError } from '../core/errors.ts'
-import { MAX_METADATA_BYTES } from './group-lanes.ts'
+import { MAX_METADATA_BYTES } from './lane-work.ts'
 import type {
   Committed,
   Progress,

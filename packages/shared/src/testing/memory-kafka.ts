@@ -44,6 +44,8 @@ export type MemoryKafka = MemoryClient & {
   fault(hook: FaultHook | null): void
   /** Ms each way that a request takes; seeded, it makes every interleaving. */
   latency(hook: ((request: BrokerRequest) => number) | null): void
+  /** Ms after it goes on that a process that was paused learns by a heartbeat whether it was expelled. Default 0. */
+  heartbeats(ms: () => number): void
   /** Ms after its end is decided that a transaction's markers are written. */
   markerDelay(ms: () => number): void
   /** A new generation of the group, members as they are. */
@@ -67,6 +69,7 @@ const EVERYTHING = Number.MAX_SAFE_INTEGER
 export function createMemoryKafka({ scheduler = realScheduler, now }: MemoryKafkaOptions = {}): MemoryKafka {
   const broker = createBroker(now ? { ...scheduler, now } : scheduler)
   let sendFailure: SendFailure | null = null
+  let heartbeatMs = (): number => 0
 
   function client(name: string, failure: () => SendFailure | null): MemoryClient {
     const endpoint = createEndpoint(name, scheduler, broker.network)
@@ -102,7 +105,7 @@ export function createMemoryKafka({ scheduler = realScheduler, now }: MemoryKafk
       async close() {
         await Promise.all([...consumers].map((open) => open.stop()))
       },
-      ...processOf(endpoint, consumers, silent),
+      ...processOf(endpoint, consumers, { silent, heartbeatMs: () => heartbeatMs() }),
     }
   }
 
@@ -121,6 +124,9 @@ export function createMemoryKafka({ scheduler = realScheduler, now }: MemoryKafk
     },
     fault: (hook) => broker.network.setFault(hook ?? (() => null)),
     latency: (hook) => broker.network.setLatency(hook ?? (() => 0)),
+    heartbeats(ms) {
+      heartbeatMs = ms
+    },
     markerDelay: (ms) => broker.setMarkerDelay(ms),
     rebalance: (group) => broker.groups.rebalance(group),
     pauseBroker: () => broker.pause(),
@@ -131,7 +137,7 @@ export function createMemoryKafka({ scheduler = realScheduler, now }: MemoryKafk
 function processOf(
   endpoint: Endpoint,
   consumers: ReadonlySet<MemoryConsumer>,
-  silent: () => void,
+  { silent, heartbeatMs }: { readonly silent: () => void; readonly heartbeatMs: () => number },
 ): Pick<MemoryClient, 'kill' | 'pause' | 'resume' | 'state'> {
   return {
     state: endpoint.state,
@@ -148,7 +154,7 @@ function processOf(
     resume() {
       endpoint.resume()
       // What was under way is first: the process learns of its expulsion by a later heartbeat.
-      endpoint.scheduler.after(0, () => {
+      endpoint.scheduler.after(heartbeatMs(), () => {
         for (const own of consumers) own.rejoin()
       })
     },

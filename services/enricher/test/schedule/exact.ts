@@ -82,17 +82,21 @@ const SEED = process.env['MESH_SEED']
 export const SEEDS: number = SEED === undefined ? Number(process.env['MESH_SEEDS'] ?? 500) : 1
 const FIRST = Number(SEED ?? 1)
 
-function faultsOf(seed: number, guarantee: Guarantee): Faults {
-  return { guarantee, waits: seed % 3 !== 0, zombies: seed % 2 === 0 }
+function faultsOf(seed: number, guarantee: Guarantee, replays: boolean): Faults {
+  return { guarantee, waits: seed % 3 !== 0, zombies: seed % 2 === 0, replays }
 }
 
 /** Runs the seeds under a guarantee; the first that ends wrong is thrown, with the command that repeats it. */
-export async function runSeeds(guarantee: Guarantee, file: string): Promise<void> {
+export async function runSeeds(
+  guarantee: Guarantee,
+  file: string,
+  { replays = false, seeds = SEEDS }: { readonly replays?: boolean; readonly seeds?: number } = {},
+): Promise<void> {
   // Stacks of the many errors that are answers cost more than the answers; a seed alone has them.
   if (SEED === undefined) Error.stackTraceLimit = 0
   let started = 0
-  for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
-    const faults = faultsOf(seed, guarantee)
+  for (let seed = FIRST; seed < FIRST + seeds; seed++) {
+    const faults = faultsOf(seed, guarantee, replays)
     try {
       const run = await runSchedule(seed, faults)
       started += run.started
@@ -104,5 +108,5 @@ export async function runSeeds(guarantee: Guarantee, file: string): Promise<void
     }
   }
   // The seeds did kill: more processes were started than the two of every run.
-  expect(started).toBeGreaterThan(2 * SEEDS)
+  expect(started).toBeGreaterThan(2 * seeds)
 }

@@ -19,6 +19,8 @@ export type ProcessOf = {
   readonly code: RefineCode
   readonly rows: Rows
   readonly onFatal: (error: unknown) => void
+  /** What may fail of the disk when a partition is opened; it throws. Default nothing. */
+  readonly disk?: () => void
 }
 
 /** One enricher process of a schedule: the runner as the service builds it, with small limits. */
@@ -33,7 +35,10 @@ export async function startProcess(client: MemoryClient, of: ProcessOf): Promise
     publish: (event) => publisher.publish(event),
     codes: { load: async () => code },
     tables: tablesOf(rows, scheduler),
-    openDedupe: ({ retainMs }) => closable(createDedupeStore(retainMs)),
+    openDedupe({ retainMs }) {
+      of.disk?.()
+      return closable(createDedupeStore(retainMs))
+    },
     openKeyed: () => createKeyedState(createMemoryKeyedStore()),
     look: () => Promise.reject(new Error('nobody answers lookups')),
     limits: { ...TEST_LIMITS, maxChunkBytes: 600, maxTransactionBytes: 2000 },

@@ -1,3 +1,4 @@
+import { MeshError } from '@mesh/shared/core/errors'
 import {
   COMMITS_TOPIC,
   deadLetterTopic,
@@ -15,6 +16,7 @@ import { readBooks } from '../../src/core/books-metadata.ts'
 import type { RefineCode } from '../../src/core/decide.ts'
 import { seeded } from '../seeded.ts'
 import { createFleet } from './faults.ts'
+import { replayFirst } from './history.ts'
 import { startProcess } from './process.ts'
 import {
   type Faults,
@@ -56,23 +58,31 @@ export async function setStage(faults: Faults): Promise<Stage> {
 
 /** One life of a stream under faults, from its first record until everything is decided and a while is quiet. */
 export async function runSchedule(seed: number, faults: Faults): Promise<Run> {
-  const { scheduler, kafka, state, code } = await setStage(faults)
+  const stage = await setStage(faults)
+  const { scheduler, kafka, code } = stage
   const random = seeded(seed)
   const raw = rawTopic(STREAM)
   const rows = rowsOf(random, scheduler.now())
+  const events = records(random)
+  const { state, flowing } = faults.replays ? await replayFirst(stage, events, random) : { ...stage, flowing: events }
   let healed = false
 
   // Half of the requests take no time: whatever can be ready at once is.
   kafka.latency(({ client }) => (client === 'port' || random.chance(0.5) ? 0 : random.below(20)))
   kafka.markerDelay(() => random.below(40))
+  kafka.heartbeats(() => random.below(1000))
+  /** A partition that cannot be opened stands, and is tried again. */
+  const disk = (): void => {
+    if (!healed && random.chance(0.2)) throw new MeshError('MESH_STATE_DAMAGED', 'the disk does not answer')
+  }
   const fleet = createFleet({ kafka, scheduler, random }, faults, (client, onFatal) =>
-    startProcess(client, { scheduler, random, state, code, rows, onFatal }),
+    startProcess(client, { scheduler, random, state, code, rows, onFatal, disk }),
   )
   fleet.launch()
   fleet.launch()
 
   const producer = await kafka.producer()
-  for (const { at, record } of records(random)) scheduler.after(at, () => void producer.send(raw, [record]))
+  for (const { at, record } of flowing) scheduler.after(at, () => void producer.send(raw, [record]))
   for (let at = 0; at < HEALED_MS; at += 1000) {
     if (random.chance(0.2)) scheduler.after(at, () => kafka.rebalance(GROUP))
   }
@@ -94,6 +104,10 @@ export async function runSchedule(seed: number, faults: Faults): Promise<Run> {
   // What a zombie or a late request could still add has its time.
   const end = Math.max(fleet.quietFrom(), scheduler.now()) + 2000
   await scheduler.runUntil(() => scheduler.now() >= end, 'a quiet while', 60_000)
+  // Whoever reads the partitions next takes away what a zombie has left there of parked state.
+  kafka.rebalance(GROUP)
+  const readAgain = scheduler.now() + 2000
+  await scheduler.runUntil(() => scheduler.now() >= readAgain, 'the partitions to be read once more', 60_000)
   return { kafka, state, code, rows, started: fleet.started(), fatal: fleet.fatal }
 }
 

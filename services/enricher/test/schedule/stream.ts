@@ -13,7 +13,13 @@ export const HEALED_MS = 5000
 const WAIT_MS = 5000
 
 export type Guarantee = 'at-least-once' | 'exactly-once'
-export type Faults = { readonly guarantee: Guarantee; readonly zombies: boolean; readonly waits: boolean }
+export type Faults = {
+  readonly guarantee: Guarantee
+  readonly zombies: boolean
+  readonly waits: boolean
+  /** The version is a candidate: it begins with a history on its replay topic, and goes on with raw. */
+  readonly replays?: boolean
+}
 export type Random = ReturnType<typeof seeded>
 
 /** What a record of the schedule asks for. */

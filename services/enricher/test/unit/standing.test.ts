@@ -1,6 +1,7 @@
 import type { Contract } from '@mesh/shared/core/contract'
 import { MeshError } from '@mesh/shared/core/errors'
 import type { StreamVersions } from '@mesh/shared/core/versions'
+import type { Committed } from '@mesh/shared/kafka/port'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Stall } from '../../src/core/stall.ts'
 import { caughtUp, runStream } from '../process.ts'
@@ -139,4 +140,100 @@ test("a standing partition that leaves is the next owner's to open; nothing of i
   expect((await refinedOf(0)) + (await refinedOf(1))).toBe(4)
   await healthy.stop()
   expect([standing.fatal(), healthy.fatal()]).toEqual([null, null])
+})
+
+/** What is fenced by no generation: a transaction's commit. The group does not notice. */
+async function commitBehindTheGroup(partition: number, { offset, metadata }: Committed): Promise<void> {
+  const hands = await world.kafka.transactional({ transactionalId: 'hands', group: GROUP })
+  const progress = { nextOffset: offset, metadata }
+  await hands.transact({ writes: [], offset: { topic: RAW, partition, progress } })
+  await hands.close()
+  await eventually(async () => expect(await committedOf(partition)).toBe(offset))
+}
+
+test('books that are put back while their partition stands let it go on within its next try', async () => {
+  await world.post(RAW, [0, 1, 2, 3].map(posted))
+  const first = await runStream(world, orders)
+  await caughtUp(world, orders, first)
+  await first.stop()
+  const books = (await world.committed('orders')).get(0)!
+  await moveOffset(0, 1, '')
+  await world.post(RAW, [4, 6].map(posted))
+  const running = await runStream(world, orders, { onStall })
+  await eventually(() => expect(JSON.stringify(stalls.get('orders/v1/0'))).toContain('MESH_REFINE_BOOKS_LOST'))
+  await commitBehindTheGroup(0, books)
+  // One that is opened from its assignment is fenced by what moved, and stands for a session and a rejoin more.
+  await vi.waitFor(async () => expect(await committedOf(0)).toBe(4), { timeout: 8000, interval: 10 })
+  expect(stalls.get('orders/v1/0')).toBeNull()
+  await running.stop()
+  expect(running.fatal()).toBeNull()
+  expect(await refinedOf(0)).toBe(4)
+})
+
+test('a partition that stood goes on from what is committed by then, and not from its assignment', async () => {
+  const { kafka } = world
+  await world.post(RAW, [0, 2].map(posted))
+  const first = await runStream(world, orders)
+  await caughtUp(world, orders, first)
+  const earlier = (await world.committed('orders')).get(0)!
+  await world.post(RAW, [4, 6].map(posted))
+  await caughtUp(world, orders, first)
+  await first.stop()
+  const later = (await world.committed('orders')).get(0)!
+  await commitBehindTheGroup(0, earlier)
+  let broken = true
+  const offsets: typeof kafka.admin.offsets = async (topic) =>
+    broken && topic === 'refined.orders.v1' ? [] : kafka.admin.offsets(topic)
+  const running = await runStream(world, orders, { onStall, kafka: { ...kafka, admin: { ...kafka.admin, offsets } } })
+  await eventually(() => expect(stalls.get('orders/v1/0')).toMatchObject({ kind: 'stopped' }))
+  await commitBehindTheGroup(0, later)
+  // What was committed meanwhile, retention has passed: who reads from the assignment reads what is not there.
+  kafka.trim(RAW, 0, later.offset)
+  broken = false
+  await eventually(() => expect(stalls.get('orders/v1/0')).toBeNull())
+  await world.post(RAW, [8].map(posted))
+  await eventually(async () => expect(await committedOf(0)).toBe(5))
+  await running.stop()
+  expect(running.fatal()).toBeNull()
+  expect(await refinedOf(0)).toBe(5)
+})
+
+test('what retention passes while a partition stands is told, and ends no process', async () => {
+  const { kafka } = world
+  await world.post(RAW, [0, 1, 2, 3, 4].map(posted))
+  let broken = true
+  const offsets: typeof kafka.admin.offsets = async (topic) =>
+    broken && topic === 'refined.orders.v1'
+      ? (await kafka.admin.offsets(topic)).filter(({ partition }) => partition !== 0)
+      : kafka.admin.offsets(topic)
+  const running = await runStream(world, orders, { onStall, kafka: { ...kafka, admin: { ...kafka.admin, offsets } } })
+  await eventually(() => expect(stalls.get('orders/v1/0')).toMatchObject({ kind: 'stopped' }))
+  kafka.trim(RAW, 0, 2)
+  broken = false
+  await eventually(() => expect(JSON.stringify(stalls.get('orders/v1/0'))).toContain('MESH_KAFKA_OFFSET_OUT_OF_RANGE'))
+  expect(running.fatal()).toBeNull()
+  await running.stop()
+})
+
+test('every try to open a partition exactly once fences whoever writes to it by then', async () => {
+  const exactly = (c: Contract): Contract => ({
+    ...noJoins(c),
+    refine: { ...noJoins(c).refine, guarantee: 'exactly-once' },
+  })
+  orders = await world.apply('orders', { contract: exactly, partitions: 2 })
+  await world.post(RAW, [0, 1, 2, 3].map(posted))
+  const first = await runStream(world, orders)
+  await caughtUp(world, orders, first)
+  await first.stop()
+  await world.post(RAW, [4, 6, 8].map(posted))
+  world.kafka.trim(RAW, 0, 4)
+  let opened = 0
+  world.kafka.fault(({ kind }) => {
+    if (kind === 'init-producer') opened++
+    return null
+  })
+  const running = await runStream(world, orders, { onStall })
+  await eventually(() => expect(JSON.stringify(stalls.get('orders/v1/0'))).toContain('MESH_KAFKA_OFFSET_OUT_OF_RANGE'))
+  await eventually(() => expect(opened).toBeGreaterThan(3))
+  await running.stop()
 })

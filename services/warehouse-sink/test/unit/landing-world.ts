@@ -140,5 +140,6 @@ const NO_CONSUMER: GroupConsumer = {
   resume: () => {},
   pause: () => {},
   seek: () => {},
+  describe: async () => null,
   positions: () => new Map(),
 }

@@ -9,6 +9,7 @@ export type RequestKind =
   | 'end-transaction'
   | 'offset-commit'
   | 'offset-fetch'
+  | 'describe-group'
   | 'fetch'
   | 'metadata'
   | 'admin'

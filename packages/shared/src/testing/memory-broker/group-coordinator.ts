@@ -12,16 +12,15 @@ export type Member = {
   wake(): void
 }
 
+export type Membership = { readonly member: Member; readonly generation: number }
+
 export type GroupCoordinator = {
   join(group: string, member: Member): void
   leave(group: string, member: Member): void
   /** @throws BrokerError ILLEGAL_GENERATION unless the member belongs to the group's generation. */
-  commit(
-    group: string,
-    from: { readonly member: Member; readonly generation: number },
-    place: string,
-    committed: Committed,
-  ): void
+  commit(group: string, from: Membership, place: string, committed: Committed): void
+  /** Whether the member belongs to the group's generation. */
+  isCurrent(group: string, membership: Membership): boolean
   /** Without a look at generations: a transaction's marker. */
   set(group: string, place: string, committed: Committed): void
   committed(group: string): ReadonlyMap<string, Committed>
@@ -60,6 +59,11 @@ export function createGroupCoordinator(partitionsOf: (topic: string) => number):
     }
   }
 
+  function isCurrent(id: string, { member, generation }: Membership): boolean {
+    const group = groupOf(id)
+    return group.members.includes(member) && group.generation === generation
+  }
+
   return {
     rebalance,
     join(id, member) {
@@ -72,11 +76,10 @@ export function createGroupCoordinator(partitionsOf: (topic: string) => number):
       group.members = group.members.filter((other) => other !== member)
       if (group.members.length > 0) rebalance(id)
     },
-    commit(id, { member, generation }, place, committed) {
-      const group = groupOf(id)
-      if (!group.members.includes(member) || group.generation !== generation)
-        throw new BrokerError('ILLEGAL_GENERATION')
-      group.committed.set(place, committed)
+    isCurrent,
+    commit(id, from, place, committed) {
+      if (!isCurrent(id, from)) throw new BrokerError('ILLEGAL_GENERATION')
+      groupOf(id).committed.set(place, committed)
     },
     set: (id, place, committed) => void groupOf(id).committed.set(place, committed),
     committed: (id) => groups.get(id)?.committed ?? new Map<string, Committed>(),

@@ -55,8 +55,10 @@ export function createMemoryConsumer(
         ),
       topicIdsHoldMs: 0,
       commit,
+      holds: (partitions) => endpoint.call('describe-group', () => partitions.every(isHeld)),
       seek(topic, partition, offset) {
-        flowing.set(`${topic}/${partition}`, offset)
+        // A paused partition is fetched from where its lane stands when it is resumed.
+        if (flowing.has(`${topic}/${partition}`)) flowing.set(`${topic}/${partition}`, offset)
         wake()
       },
       pause: (topic, partition) => void flowing.delete(`${topic}/${partition}`),
@@ -73,7 +75,8 @@ export function createMemoryConsumer(
     wake,
     assigned: (partitions, next) =>
       endpoint.whenRunning(() => {
-        if (state !== 'joined') return
+        // What it was told of a former membership, and hears once it has joined again, is over.
+        if (state !== 'joined' || next <= generation) return
         generation = next
         assigned = partitions
         lanes.assigned(partitions)
@@ -90,6 +93,11 @@ export function createMemoryConsumer(
       logStartOffset: log.logStart(),
       highWatermark: log.end(),
     }
+  }
+
+  function isHeld({ topic, partition }: TopicPartition): boolean {
+    const own = assigned.some((one) => one.topic === topic && one.partition === partition)
+    return own && broker.groups.isCurrent(groupId, { member, generation })
   }
 
   async function commit(topic: string, partition: number, { nextOffset, metadata }: Progress): Promise<boolean> {
@@ -200,6 +208,7 @@ export function createMemoryConsumer(
     resume: lanes.resume,
     pause: lanes.pause,
     seek: lanes.seek,
+    describe: lanes.describe,
     positions: lanes.positions,
   }
 }

@@ -4,15 +4,18 @@ import { bytesText, type RecordToSend, textBytes } from '../../../src/core/recor
 import { connectKafka } from '../../../src/kafka/connect-kafka.ts'
 import { kafkajs } from '../../../src/kafka/kafkajs-client.ts'
 import type { GroupConsumer } from '../../../src/kafka/port.ts'
-import { describeKafkaPort } from '../../../src/testing/kafka-contract.ts'
+import { describeKafkaPort, type KafkaUnderTest } from '../../../src/testing/kafka-contract.ts'
+import { describeKafkaMembership } from '../../../src/testing/kafka-membership-contract.ts'
 import { until } from '../../../src/testing/until.ts'
 
 const brokers = inject('kafkaBrokers').split(',')
 
-describeKafkaPort('kafkajs on a real broker', () => {
+const open = (): Promise<KafkaUnderTest> => {
   const kafka = connectKafka({ brokers, clientId: 'contract', producer: 'kafkajs' })
   return Promise.resolve({ kafka, close: () => kafka.close() })
-})
+}
+describeKafkaPort('kafkajs on a real broker', open)
+describeKafkaMembership('kafkajs on a real broker', open)
 
 it('hides interleaved aborted transactions and finishes on position behind their markers', async () => {
   const kafka = connectKafka({ brokers, clientId: 'aborted' })

@@ -16,6 +16,7 @@ type World = {
   log: string[]
   errors: unknown[]
   topicId: string
+  held: boolean
   describing: PromiseWithResolvers<void>[]
   assigning: PromiseWithResolvers<void>[]
   asking: PromiseWithResolvers<void>[]
@@ -36,7 +37,15 @@ function world(
     waiting.push(released)
     await released.promise
   }
-  const w: Omit<World, 'lanes'> = { log, errors: [], topicId: 'id-1', describing: [], assigning: [], asking: [] }
+  const w: Omit<World, 'lanes'> = {
+    log,
+    errors: [],
+    topicId: 'id-1',
+    held: true,
+    describing: [],
+    assigning: [],
+    asking: [],
+  }
   const client: GroupClient = {
     async describe(partitions) {
       await gate('describe', w.describing)
@@ -49,6 +58,7 @@ function world(
       return new Map([['t', w.topicId]])
     },
     topicIdsHoldMs: 0,
+    holds: () => Promise.resolve(w.held),
     commit(_topic, _partition, { nextOffset }) {
       log.push(`commit ${nextOffset}`)
       return Promise.resolve(true)
@@ -297,4 +307,28 @@ it('work that began before a seek does not move the position', async () => {
   working.resolve(null)
   await delivered
   expect(w.lanes.positions().get('t/0')).toBe(3)
+})
+
+it('describes a lane as it is at that moment, and none that the group has given away', async () => {
+  const w = world(['describe'])
+  w.lanes.assigned([P0])
+  await until(() => w.describing.length === 1, 'the first description')
+  w.describing[0]!.resolve()
+  await until(() => w.log.includes('resume'), 'the lane')
+  const ask = async (meanwhile: () => void): Promise<AssignedPartition | null> => {
+    const before = w.describing.length
+    const asked = w.lanes.describe('t', 0)
+    await until(() => w.describing.length > before, 'the question')
+    meanwhile()
+    w.describing[before]!.resolve()
+    return asked
+  }
+  expect(await ask(() => undefined)).toMatchObject({ topic: 't', partition: 0, highWatermark: 9 })
+  expect(await w.lanes.describe('t', 1)).toBeNull()
+  w.held = false
+  expect(await ask(() => undefined)).toBeNull()
+  w.held = true
+  expect(await ask(() => w.lanes.assigned([]))).toBeNull()
+  await until(() => w.describing.length === 5, 'the next generation')
+  for (const waiting of w.describing) waiting.resolve()
 })

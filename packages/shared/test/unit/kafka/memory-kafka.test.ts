@@ -1,14 +1,17 @@
 import { expect, it } from 'vitest'
 import type { PartitionHandler } from '../../../src/kafka/port.ts'
-import { describeKafkaPort } from '../../../src/testing/kafka-contract.ts'
+import { describeKafkaPort, type KafkaUnderTest } from '../../../src/testing/kafka-contract.ts'
+import { describeKafkaMembership } from '../../../src/testing/kafka-membership-contract.ts'
 import { createMemoryKafka } from '../../../src/testing/memory-kafka.ts'
 import { until } from '../../../src/testing/until.ts'
 import { createVirtualScheduler } from '../../../src/testing/virtual-scheduler.ts'
 
-describeKafkaPort('in memory', () => {
+const open = (): Promise<KafkaUnderTest> => {
   const kafka = createMemoryKafka()
   return Promise.resolve({ kafka, close: () => kafka.close() })
-})
+}
+describeKafkaPort('in memory', open)
+describeKafkaMembership('in memory', open)
 
 it('stops loudly, and commits nothing, when a topic is deleted and created again', async () => {
   const kafka = createMemoryKafka()
