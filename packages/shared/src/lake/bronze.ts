@@ -2,7 +2,7 @@ import type { Coordinate } from '../core/coordinate.ts'
 import { MeshError } from '../core/errors.ts'
 import type { KafkaRecord, RecordBatch, RecordHeader } from '../core/record.ts'
 import { rawTopic } from '../core/topics.ts'
-import { type ChainLink, readLink, readNamed } from './chain.ts'
+import { readNamed } from './chain.ts'
 import { type ChainId, type ChainName, currentNames } from './chain-names.ts'
 import type { ObjectStore } from './object-store.ts'
 import { readRowGroups } from './parquet.ts'
@@ -44,9 +44,17 @@ export async function* readBronzeRecords(store: ObjectStore, range: BronzeRange)
   const { stream, topicId, partition, from, to } = range
   const id: ChainId = { layer: 'bronze', stream, version: 1, topicId, partition }
   const place = { topic: rawTopic(stream), topicId, partition }
-  for (let link = await covering(store, id, from); link; link = await readLink(store, id, link.footer.nextOffset)) {
+  let expected: number | null = null
+  for (const name of await namesOf(store, id, { from, to })) {
+    const link = await readNamed(store, name)
+    if (!link || name.firstOffset !== (expected ?? name.firstOffset)) {
+      const problem = link
+        ? `does not begin at ${expected}, where its neighbour ended`
+        : 'disappeared while it was read'
+      throw new MeshError('MESH_LAKE_CHAIN_BROKEN', `the object ${problem}`, { place: name.key })
+    }
     const { firstOffset, nextOffset, kind } = link.footer
-    if (firstOffset >= to) return
+    expected = nextOffset
     if (nextOffset <= from) continue
     const clipped = { firstOffset: Math.max(firstOffset, from), nextOffset: Math.min(nextOffset, to) }
     if (kind === 'records') yield* batchesOf(store, { key: link.key, place, range: clipped })
@@ -54,14 +62,19 @@ export async function* readBronzeRecords(store: ObjectStore, range: BronzeRange)
   }
 }
 
-/** The object that holds `offset`, or the chain's last one when all lie below it. */
-async function covering(store: ObjectStore, id: ChainId, offset: number): Promise<ChainLink | null> {
-  let found: ChainName | null = null
+/** From the object that holds `from`, or the chain's last where all lie below it, to the last that begins below `to`. */
+async function namesOf(
+  store: ObjectStore,
+  id: ChainId,
+  { from, to }: { from: number; to: number },
+): Promise<readonly ChainName[]> {
+  let names: ChainName[] = []
   for await (const name of currentNames(store, id)) {
-    if (name.firstOffset > offset) break
-    found = name
+    if (name.firstOffset >= to) break
+    if (name.firstOffset <= from) names = []
+    names.push(name)
   }
-  return found && readNamed(store, found)
+  return names
 }
 
 type Place = Pick<RecordBatch, 'topic' | 'topicId' | 'partition'>

@@ -40,13 +40,11 @@ export function formatChainFooter(footer: ChainFooter): Record<string, string> {
 }
 
 /**
- * The object that starts at `firstOffset`, the sink's while it is there; null when there is none.
+ * The object that counts at `firstOffset`; null when there is none.
  * @throws MeshError MESH_LAKE_CHAIN_BROKEN, MESH_LAKE_UNAVAILABLE
  */
 export async function readLink(store: ObjectStore, id: ChainId, firstOffset: number): Promise<ChainLink | null> {
-  const written = await readNamed(store, { ...id, key: chainKey(id, firstOffset), firstOffset, nextOffset: null })
-  if (written) return written
-  for await (const merged of namesFrom(store, id, firstOffset)) return readNamed(store, merged)
+  for await (const name of namesFrom(store, id, firstOffset)) return readNamed(store, name)
   return null
 }
 

@@ -10,7 +10,7 @@ import { bronzeGroup, rawTopic, refinedTopic, silverGroup } from '@mesh/shared/c
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import type { KafkaPort, Producer } from '@mesh/shared/kafka/port'
 import { type ChainFooter, listChain } from '@mesh/shared/lake/chain'
-import { type ChainId } from '@mesh/shared/lake/chain-names'
+import type { ChainId } from '@mesh/shared/lake/chain-names'
 import { createFolderObjectStore } from '@mesh/shared/lake/folder-object-store'
 import type { ObjectStore } from '@mesh/shared/lake/object-store'
 import { createS3ObjectStore } from '@mesh/shared/lake/s3-object-store'

@@ -3,7 +3,7 @@ import { formatMeshSrc, MAIN_LANE, type MeshSrc, parseMeshSrc } from '@mesh/shar
 import { header, headerText, type KafkaRecord } from '@mesh/shared/core/record'
 import { readBronzeRecords } from '@mesh/shared/lake/bronze'
 import { type ChainFooter, listChain } from '@mesh/shared/lake/chain'
-import { type ChainId } from '@mesh/shared/lake/chain-names'
+import type { ChainId } from '@mesh/shared/lake/chain-names'
 import { readParquetRows } from '@mesh/shared/lake/parquet'
 import { type ChainTask } from '../../src/chain-runner.ts'
 import { createBronzeSource } from '../../src/core/bronze-source.ts'

@@ -1,6 +1,6 @@
 import { readBronzeRecords } from '@mesh/shared/lake/bronze'
 import { listChain } from '@mesh/shared/lake/chain'
-import { type ChainId } from '@mesh/shared/lake/chain-names'
+import type { ChainId } from '@mesh/shared/lake/chain-names'
 import type { ObjectStore } from '@mesh/shared/lake/object-store'
 import type { History, LakePartition } from '../core/ports.ts'
 
