@@ -10,7 +10,13 @@ import { waitFor } from '../../packages/cli/src/wait-for.ts'
 import { CACHE, ROOT } from './demo-mesh.ts'
 
 export const PASSWORD = 'only-for-tests'
-export const DAGS: readonly string[] = ['mesh_contract_drift', 'mesh_reconciliation', 'mesh_replay']
+export const DAGS: readonly string[] = [
+  'mesh_compaction',
+  'mesh_contract_drift',
+  'mesh_reconciliation',
+  'mesh_replay',
+  'mesh_retention',
+]
 
 export type DagRun = { readonly dag_run_id: string; readonly state: string; readonly conf: { readonly mesh?: unknown } }
 export type TaskInstance = { readonly task_id: string; readonly state: string | null; readonly try_number: number }

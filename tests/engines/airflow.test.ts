@@ -163,6 +163,60 @@ test('reconciliation really closes the books; an open one fails it at once, name
   )
 })
 
+test('compaction merges the small objects, the books close over them, and a second night has nothing to do', async () => {
+  const counted = async (): Promise<number> => (await keysOf('silver/flights/')).length
+  const before = await counted()
+  await dagRun('mesh_compaction', 'merge-1', { streams: ['flights'], older_than: '0s', wait: 60 })
+  expect(await airflow.ended('mesh_compaction', 'merge-1')).toBe('success')
+  const merged = await counted()
+  expect(merged).toBeGreaterThan(before)
+  await dagRun('mesh_compaction', 'merge-2', { streams: ['flights'], older_than: '0s', wait: 60 })
+  expect(await airflow.ended('mesh_compaction', 'merge-2')).toBe('success')
+  expect(await counted()).toBe(merged)
+  // What the first night has merged lies beside its parts: they are young, so nothing is deleted.
+  await dagRun('mesh_retention', 'keep-1', { streams: ['flights'] })
+  expect(await airflow.ended('mesh_retention', 'keep-1')).toBe('success')
+  expect(await counted()).toBe(merged)
+  expect(await airflow.tasks('mesh_retention', 'keep-1')).toMatchObject({
+    plan: 'success',
+    approve: 'skipped',
+    drop: 'skipped',
+  })
+})
+
+test('retention asks before it drops history, and drops what it has shown', async () => {
+  const file = join(mesh.projectDir, 'streams', 'flights', 'stream.yaml')
+  writeFileSync(
+    file,
+    readFileSync(file, 'utf8').replace('silver: { format: parquet', 'silver: { format: parquet, retention: 1ms'),
+  )
+  await mesh.apply(mesh.projectDir, ['flights'])
+  await settle(mesh)
+  for (const [id, answer, state] of [
+    ['no-1', 'Reject', 'skipped'],
+    ['yes-1', 'Approve', 'success'],
+  ] as const) {
+    await dagRun('mesh_retention', id, { streams: ['flights'], wait: 60 })
+    await approve('mesh_retention', id, 'approve', answer)
+    expect(await airflow.ended('mesh_retention', id)).toBe('success')
+    expect(await airflow.tasks('mesh_retention', id)).toMatchObject({ clean: 'success', drop: state, verify: state })
+    const dropped = (await keysOf('silver/flights/')).filter((key) => key.includes('-dropped.'))
+    expect(dropped.length > 0).toBe(answer === 'Approve')
+  }
+  await settle(mesh)
+})
+
+async function keysOf(prefix: string): Promise<string[]> {
+  const keys: string[] = []
+  for await (const key of mesh.store.list(prefix)) keys.push(key)
+  return keys
+}
+
+async function dagRun(dag: string, id: string, conf: object): Promise<void> {
+  const body = { dag_run_id: id, logical_date: null, conf }
+  expect((await airflow.call('POST', `/dags/${dag}/dagRuns`, body)).status).toBe(200)
+}
+
 test('contract drift: a stream that is not applied is news, a schema that went past apply is an error', async () => {
   const drift = async (id: string): Promise<string> => {
     const body = { dag_run_id: id, logical_date: null, conf: {} }
@@ -191,24 +245,24 @@ test('a replay waits for a yes, builds a candidate whose books close, and a seco
   const conf = { stream: 'airports', cutover: true, wait: 60 }
   const ask = { dag_run_id: 'replay-1', logical_date: null, conf }
   expect((await airflow.call('POST', '/dags/mesh_replay/dagRuns', ask)).status).toBe(200)
-  await approve('replay-1', 'approve', 'Approve')
-  await approve('replay-1', 'approve_cutover', 'Approve')
+  await approve('mesh_replay', 'replay-1', 'approve', 'Approve')
+  await approve('mesh_replay', 'replay-1', 'approve_cutover', 'Approve')
   expect(await airflow.ended('mesh_replay', 'replay-1')).toBe('success')
   expect((await mesh.versions('airports')).live).toBe(2)
 
   const no = { dag_run_id: 'replay-2', logical_date: null, conf }
   await airflow.call('POST', '/dags/mesh_replay/dagRuns', no)
-  await approve('replay-2', 'approve', 'Reject')
+  await approve('mesh_replay', 'replay-2', 'approve', 'Reject')
   expect(await airflow.ended('mesh_replay', 'replay-2')).toBe('success')
   expect(await airflow.tasks('mesh_replay', 'replay-2')).toMatchObject({ start: 'skipped', cutover: 'skipped' })
   expect((await mesh.versions('airports')).live).toBe(2)
 })
 
-async function approve(runId: string, task: string, option: 'Approve' | 'Reject'): Promise<void> {
-  const path = `/dags/mesh_replay/dagRuns/${runId}/taskInstances/${task}/-1/hitlDetails`
+async function approve(dag: string, runId: string, task: string, option: 'Approve' | 'Reject'): Promise<void> {
+  const path = `/dags/${dag}/dagRuns/${runId}/taskInstances/${task}/-1/hitlDetails`
   await waitFor(
     async () => {
-      const state = (await airflow.tasks('mesh_replay', runId))[task]
+      const state = (await airflow.tasks(dag, runId))[task]
       if (state === 'failed' || state === 'upstream_failed') throw new Error(`${task} of ${runId} is ${state}`)
       return state === 'awaiting_input' ? true : null
     },

@@ -8,6 +8,7 @@ import { bi } from './commands/bi.ts'
 import { dbt } from './commands/dbt.ts'
 import { down } from './commands/down.ts'
 import { jobs } from './commands/jobs.ts'
+import { lake } from './commands/lake.ts'
 import { lineage } from './commands/lineage.ts'
 import { post } from './commands/post.ts'
 import { privacy } from './commands/privacy.ts'
@@ -38,6 +39,7 @@ const COMMANDS: readonly Command[] = [
   verify,
   audit,
   replay,
+  lake,
   jobs,
   dbt,
   lineage,

@@ -1,6 +1,7 @@
 import { MeshError } from '@mesh/shared/core/errors'
 import type { AssignedPartition, Assignment, KafkaPort } from '@mesh/shared/kafka/port'
-import { type ChainId, type ChainLink, walkChain } from '@mesh/shared/lake/chain'
+import { type ChainLink, walkChain } from '@mesh/shared/lake/chain'
+import type { ChainId } from '@mesh/shared/lake/chain-names'
 import type { Service } from '@mesh/shared/runtime/service'
 import { type ChainPartitionOptions, createChainPartition } from './chain-partition.ts'
 import { booksAfter, buildHole } from './core/chain-file.ts'

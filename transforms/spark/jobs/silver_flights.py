@@ -77,9 +77,12 @@ FROM flights WHERE NOT seen AND (distance <> 0 OR distance IS NULL) AND ({REASON
 
 
 def bronze(spark, stream, bounds, column):
-    """Bronze of a stream below `bounds`, per partition; all of it where there are none."""
+    """
+    Bronze of a stream below `bounds`, per partition; all of it where there are none. What has been compacted lies beside its parts for
+    a while: the coordinate is a record's identity.
+    """
     path = lake_path("bronze", stream)
-    frame = spark.read.option("recursiveFileLookup", "true").parquet(path)
+    frame = spark.read.option("recursiveFileLookup", "true").parquet(path).dropDuplicates(["topic_id", "partition", "offset"])
     return frame if bounds is None else frame.where(within(bounds, column))
 
 

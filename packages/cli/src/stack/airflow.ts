@@ -1,7 +1,10 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { MeshError } from '@mesh/shared/core/errors'
 import { HOST } from './ports.ts'
 import { type ChildSpec, type Environment, type ManagedChild, startChild, stopMarked } from './process.ts'
+import { identityOf } from './process-identity.ts'
 import { type EngineRequest, installPythonEngine } from './python-engine.ts'
 import { readMark } from './state.ts'
 
@@ -31,6 +34,7 @@ export type Airflow = {
 const READY_TIMEOUT_MS = 300_000
 /** Its parts take long to end by themselves, and their work is in the database: what is left then is killed. */
 const STOP_TIMEOUT_MS = 5_000
+const GONE_TIMEOUT_MS = 60_000
 
 /** The Python that has Airflow, from the cache or installed. */
 export function installAirflow(request: Omit<EngineRequest, 'name' | 'oldest'>): Promise<string> {
@@ -122,6 +126,8 @@ function airflowSettings(
     AIRFLOW__CORE__DAGS_FOLDER: dags,
     AIRFLOW__CORE__LOAD_EXAMPLES: 'False',
     AIRFLOW__CORE__PARALLELISM: '2',
+    // A task gives up on an API server that takes longer; the default of 5 s fails tasks on a machine that is busy starting things.
+    AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT: '60',
     AIRFLOW__CORE__EXECUTION_API_SERVER_URL: `${url}/execution/`,
     AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS: `${user}:admin`,
     AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE: passwords,
@@ -139,10 +145,20 @@ async function isHealthy(url: string, parts: readonly string[]): Promise<boolean
   return parts.every((part) => health[part]?.status === 'healthy')
 }
 
-/** Tasks lead process groups of their own, in the session that the start made. */
+/**
+ * Tasks lead process groups of their own, in the session that the start made. Returns once none is left: what is killed may still hold
+ * the database, and the next start would meet it.
+ */
 async function stopSession(child: ManagedChild): Promise<void> {
   await child.stop()
-  for (const pid of sessionMembers(child.pid)) kill(pid)
+  const deadline = Date.now() + GONE_TIMEOUT_MS
+  for (let left = sessionMembers(child.pid); left.length > 0; left = sessionMembers(child.pid)) {
+    if (Date.now() > deadline) {
+      throw new MeshError('MESH_STACK_CHILD_FAILED', `${child.name}: killed processes do not end: ${left.join(', ')}`)
+    }
+    for (const pid of left) kill(pid)
+    await delay(50)
+  }
 }
 
 /** Empty where there is no /proc: tasks then end at their next call of the API server. */
@@ -151,7 +167,7 @@ function sessionMembers(session: number): number[] {
     return readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name))
       .map(Number)
-      .filter((pid) => sessionOf(pid) === session)
+      .filter((pid) => sessionOf(pid) === session && identityOf(pid) !== undefined)
   } catch {
     return []
   }

@@ -1,6 +1,8 @@
 import { addHash, formatHash, type HashSum, parseHash, rawHash, subtractHash } from '@mesh/shared/core/books'
+import { MeshError } from '@mesh/shared/core/errors'
 import { readBronzeRecords } from '@mesh/shared/lake/bronze'
-import { type ChainFooter, type ChainId, chainKey, listChain } from '@mesh/shared/lake/chain'
+import { type ChainFooter, listChain } from '@mesh/shared/lake/chain'
+import { type ChainId, chainKey } from '@mesh/shared/lake/chain-names'
 import type { ObjectStore } from '@mesh/shared/lake/object-store'
 import { readParquetRows } from '@mesh/shared/lake/parquet'
 import type { LayerBooks } from './books.ts'
@@ -41,6 +43,10 @@ async function bronzeUpTo(
   }
   const cut = footers.find((footer) => footer.firstOffset < bound && bound < footer.nextOffset)
   if (!cut) return sum
+  if (cut.kind === 'dropped') {
+    const message = `offset ${bound} lies in history that the lake's retention dropped: its books cannot be split`
+    throw new MeshError('MESH_LAKE_CHAIN_BROKEN', message, { place: chainKey(id, cut.firstOffset) })
+  }
   const range = { stream: id.stream, topicId: id.topicId, partition: id.partition, from: cut.firstOffset, to: bound }
   for await (const batch of readBronzeRecords(store, range)) {
     if (batch.hole) sum.holes += batch.nextOffset - batch.firstOffset
@@ -64,7 +70,7 @@ export async function readSilverBooks(
   let records = 0
   let hash: HashSum = 0n
   let reached = 0
-  for await (const { footer } of listChain(store, id)) {
+  for await (const { key, footer } of listChain(store, id)) {
     reached = footer.nextOffset
     if (footer.nextOffset <= cut.refinedOffset) {
       records = footer.counts.outputs
@@ -72,8 +78,8 @@ export async function readSilverBooks(
       continue
     }
     if (footer.firstOffset < cut.refinedOffset) {
-      const bytes = await store.get(chainKey(id, footer.firstOffset))
-      for (const row of bytes ? await readParquetRows(bytes) : []) {
+      const bytes = await store.get(key)
+      for (const row of bytes ? await readParquetRows(bytes, ['_lane', '_offset', '_hash']) : []) {
         if (!isWithin(cut, String(row['_lane']), Number(row['_offset']))) continue
         records++
         hash = addHash(hash, parseHash(String(row['_hash'])))

@@ -117,6 +117,9 @@ export type Contract = {
   }
   /** Absent: the refined record leaves as it is. */
   readonly privacy?: Privacy
-  readonly lake: { readonly bronze: { readonly format: 'parquet' }; readonly silver: { readonly format: 'parquet' } }
+  readonly lake: { readonly bronze: LakeLayer; readonly silver: LakeLayer }
   readonly warehouse: { readonly table: string; readonly mode: 'append' | 'upsert' }
 }
+
+/** `retentionMs`: rows that Kafka took in longer ago may be dropped by `mesh lake retain`; absent: the lake keeps everything. */
+export type LakeLayer = { readonly format: 'parquet'; readonly retentionMs?: number }

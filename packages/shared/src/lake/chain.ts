@@ -1,28 +1,17 @@
 import type { Counts } from '../core/books.ts'
 import type { HighestSrc } from '../core/coordinate.ts'
 import { MeshError } from '../core/errors.ts'
+import { type ChainId, type ChainName, chainKey, chainPrefix, currentNames, namesFrom } from './chain-names.ts'
 import type { ObjectStore } from './object-store.ts'
 import { type ParquetFooter, readFooter } from './parquet.ts'
 
-/**
- * A chain is the sequence of objects of one partition of one topic. Each object is named by its first offset and its footer says
- * where the next one begins, so names and footers alone show that the ranges tile. It begins at 0. A writer creates only the
- * name that follows the last footer, so at most one writer extends it, whoever believes to own the partition.
- */
-export type ChainId = {
-  readonly layer: 'bronze' | 'silver'
-  readonly stream: string
-  /** Version of the derived layer; bronze takes raw's, 1. */
-  readonly version: number
-  /** The topic whose offsets the chain is over: raw for bronze, refined for silver. */
-  readonly topicId: string
-  readonly partition: number
-}
-
 /** What an object's footer holds under `mesh.chain`. `counts`, `hash` and `highest` are cumulative from 0 to `nextOffset`. */
 export type ChainFooter = ChainId & {
-  /** `hole`: retention took the range before it was read; the object has no rows. */
-  readonly kind: 'records' | 'hole'
+  /**
+   * `hole`: the topic's retention took the range before it was read. `dropped`: the lake's retention took it, and the books still count
+   * what it held. Neither has rows.
+   */
+  readonly kind: 'records' | 'hole' | 'dropped'
   readonly firstOffset: number
   readonly nextOffset: number
   /** Of this object alone. */
@@ -36,94 +25,91 @@ export type ChainFooter = ChainId & {
   /** Epoch ms over this object's rows; null where none carries one. */
   readonly minEventTime: number | null
   readonly maxEventTime: number | null
+  /** Epoch ms: Kafka's newest timestamp over this object's records; absent in objects of older sinks, null where there is none. */
+  readonly maxTimestamp?: number | null
+  /** Of an object that maintenance made: when, as epoch ms, and of how many objects. */
+  readonly merged?: { readonly at: number; readonly objects: number }
 }
 
 /** `bytes`: size of the object. */
 export type ChainLink = { readonly key: string; readonly bytes: number; readonly footer: ChainFooter }
 
 export const CHAIN_FOOTER = 'mesh.chain'
-const DIGITS = 20
-const KEY = /^(?:(bronze)\/([a-z][a-z0-9-]*)|(silver)\/([a-z][a-z0-9-]*)\/v(\d+))\/([^/]+)\/(\d+)\/(\d{20})\.parquet$/
-
-/** The folder of a chain, with its final slash. */
-export function chainPrefix({ layer, stream, version, topicId, partition }: ChainId): string {
-  return `${layer}/${stream}/${layer === 'silver' ? `v${version}/` : ''}${topicId}/${partition}/`
-}
-
-export function chainKey(id: ChainId, firstOffset: number): string {
-  return `${chainPrefix(id)}${String(firstOffset).padStart(DIGITS, '0')}.parquet`
-}
-
-/** The chain and first offset that a key names; null when it is no chain object. */
-export function parseChainKey(key: string): (ChainId & { readonly firstOffset: number }) | null {
-  const parts = KEY.exec(key)
-  if (!parts) return null
-  const [, bronze, bronzeStream, , silverStream, version, topicId, partition, firstOffset] = parts
-  return {
-    layer: bronze ? 'bronze' : 'silver',
-    stream: (bronzeStream ?? silverStream)!,
-    version: Number(version ?? 1),
-    topicId: topicId!,
-    partition: Number(partition),
-    firstOffset: Number(firstOffset),
-  }
-}
-
 export function formatChainFooter(footer: ChainFooter): Record<string, string> {
   return { [CHAIN_FOOTER]: JSON.stringify(footer) }
 }
 
-/** The object that starts at `firstOffset`; null when there is none. @throws MeshError MESH_LAKE_CHAIN_BROKEN, MESH_LAKE_UNAVAILABLE */
+/**
+ * The object that counts at `firstOffset`; null when there is none.
+ * @throws MeshError MESH_LAKE_CHAIN_BROKEN, MESH_LAKE_UNAVAILABLE
+ */
 export async function readLink(store: ObjectStore, id: ChainId, firstOffset: number): Promise<ChainLink | null> {
-  const key = chainKey(id, firstOffset)
-  const found = await readFooter(store, key)
-  return found && { key, bytes: found.bytes, footer: checkFooter(key, found, id, firstOffset) }
+  for await (const name of namesFrom(store, id, firstOffset)) return readNamed(store, name)
+  return null
+}
+
+/** The object of a name; null when it is gone. @throws MeshError MESH_LAKE_CHAIN_BROKEN, MESH_LAKE_UNAVAILABLE */
+export async function readNamed(store: ObjectStore, name: ChainName): Promise<ChainLink | null> {
+  const found = await readFooter(store, name.key)
+  return found && { key: name.key, bytes: found.bytes, footer: checkFooter(found, name) }
 }
 
 /**
  * The last object of a chain, null when it is empty. Walks forward from the object that starts at `hint`, or from the last name
- * listed. @throws MeshError MESH_LAKE_CHAIN_BROKEN when the hinted object is gone.
+ * listed. @throws MeshError MESH_LAKE_CHAIN_BROKEN when the hinted object is gone and none stands for it.
  */
 export async function walkChain(store: ObjectStore, id: ChainId, hint?: number): Promise<ChainLink | null> {
-  const from = hint ?? (await lastListed(store, id))
-  if (from === null) return null
-  let last = await readLink(store, id, from)
-  if (!last) throw broken('an object that group metadata or a listing names is not there', chainKey(id, from))
-  for (let next: ChainLink | null = last; next; next = await readLink(store, id, last.footer.nextOffset)) last = next
-  return last
+  const first = hint === undefined ? await lastListed(store, id) : await holding(store, id, hint)
+  for (let last = first; last; ) {
+    const next = await readLink(store, id, last.footer.nextOffset)
+    if (!next) return last
+    last = next
+  }
+  return null
 }
 
-/** Every object from 0 on, checked to tile. @throws MeshError MESH_LAKE_CHAIN_BROKEN at the first gap, overlap or foreign object. */
+/** Every current object from 0 on, checked to tile. @throws MeshError MESH_LAKE_CHAIN_BROKEN at the first gap, overlap or foreign object. */
 export async function* listChain(store: ObjectStore, id: ChainId): AsyncGenerator<ChainLink> {
   let expected = 0
-  for await (const key of store.list(chainPrefix(id))) {
-    const named = parseChainKey(key)
-    if (named?.firstOffset !== expected) {
-      const problem = named === null ? 'is foreign' : named.firstOffset > expected ? 'leaves a gap' : 'overlaps'
-      throw broken(`the object ${problem}: the chain is at offset ${expected}`, key)
+  const foreign = (key: string): never => {
+    throw broken(`the object is foreign: the chain is at offset ${expected}`, key)
+  }
+  for await (const name of currentNames(store, id, foreign)) {
+    if (name.firstOffset !== expected) {
+      const problem = name.firstOffset > expected ? 'leaves a gap' : 'overlaps'
+      throw broken(`the object ${problem}: the chain is at offset ${expected}`, name.key)
     }
-    const link = await readLink(store, id, expected)
-    if (!link) throw broken('the object disappeared while the chain was read', key)
+    const link = await readNamed(store, name)
+    if (!link) throw broken('the object disappeared while the chain was read', name.key)
     expected = link.footer.nextOffset
     yield link
   }
 }
 
-/** First offsets of a chain's objects by their names alone, ascending. */
-export async function* chainOffsets(store: ObjectStore, id: ChainId): AsyncGenerator<number> {
-  for await (const key of store.list(chainPrefix(id))) {
-    const named = parseChainKey(key)
-    if (named) yield named.firstOffset
+async function lastListed(store: ObjectStore, id: ChainId): Promise<ChainLink | null> {
+  let last: ChainName | null = null
+  for await (const name of currentNames(store, id)) last = name
+  return last && present(await readNamed(store, last), last.key)
+}
+
+/** The object that starts at an offset; where maintenance has taken it, the one that stands for it. */
+async function holding(store: ObjectStore, id: ChainId, offset: number): Promise<ChainLink> {
+  const found = await readLink(store, id, offset)
+  if (found) return found
+  for await (const name of currentNames(store, id)) {
+    if (name.firstOffset > offset) break
+    if (offset < (name.nextOffset ?? 0)) return present(await readNamed(store, name), name.key)
   }
+  return present(null, chainKey(id, offset))
 }
 
-async function lastListed(store: ObjectStore, id: ChainId): Promise<number | null> {
-  let last: number | null = null
-  for await (const offset of chainOffsets(store, id)) last = offset
-  return last
+function present(link: ChainLink | null, key: string): ChainLink {
+  if (!link) throw broken('an object that group metadata or a listing names is not there', key)
+  return link
 }
 
-function checkFooter(key: string, found: ParquetFooter, id: ChainId, firstOffset: number): ChainFooter {
+function checkFooter(found: ParquetFooter, name: ChainName): ChainFooter {
+  const { key, firstOffset } = name
   const text = found.keyValues[CHAIN_FOOTER]
   if (text === undefined) throw broken('the object has no mesh.chain in its footer', key)
   let footer: ChainFooter
@@ -133,7 +119,10 @@ function checkFooter(key: string, found: ParquetFooter, id: ChainId, firstOffset
     throw broken('mesh.chain in the footer is not JSON', key, cause)
   }
   const same =
-    chainPrefix(footer) === chainPrefix(id) && footer.firstOffset === firstOffset && footer.rows === found.rows
+    chainPrefix(footer) === chainPrefix(name) &&
+    footer.firstOffset === firstOffset &&
+    footer.rows === found.rows &&
+    footer.nextOffset === (name.nextOffset ?? footer.nextOffset)
   if (!same || !Number.isSafeInteger(footer.nextOffset) || footer.nextOffset <= firstOffset) {
     throw broken('the footer contradicts the name of its object', key)
   }

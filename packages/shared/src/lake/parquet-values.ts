@@ -83,6 +83,38 @@ function leafElement(type: Exclude<ParquetType, { kind: 'headers' }>): Omit<Sche
   }
 }
 
+/** The column that an element of a file's schema was made from: the other way round from `schemaElements`. */
+export function columnOf(element: SchemaElement): ParquetColumn {
+  return { name: element.name, type: typeOf(element), nullable: element.repetition_type === 'OPTIONAL' }
+}
+
+function typeOf(element: SchemaElement): ParquetType {
+  const { type, converted_type: converted, logical_type: logical, precision = 0, scale = 0 } = element
+  if (element.num_children) return { kind: 'headers' }
+  if (converted === 'DECIMAL') return { kind: 'decimal', precision, scale }
+  if (converted === 'TIMESTAMP_MILLIS') return { kind: 'millis' }
+  if (converted === 'DATE') return { kind: 'date' }
+  if (logical?.type === 'TIME') return { kind: 'time' }
+  if (logical?.type === 'TIMESTAMP') return { kind: logical.isAdjustedToUTC ? 'timestamptz' : 'timestamp' }
+  // A uuid is stored as the text that it is.
+  if (converted === 'UTF8') return { kind: logical?.type === 'JSON' ? 'json' : 'string' }
+  const kind = type && PLAIN_KINDS[type]
+  if (kind) return { kind }
+  const message = `column ${element.name} is of a type that no sink writes: ${type}`
+  throw new MeshError('MESH_LAKE_CHAIN_BROKEN', message)
+}
+
+const PLAIN_KINDS = {
+  BOOLEAN: 'boolean',
+  INT32: 'int',
+  INT64: 'bigint',
+  FLOAT: 'float',
+  DOUBLE: 'double',
+  BYTE_ARRAY: 'bytes',
+  INT96: null,
+  FIXED_LEN_BYTE_ARRAY: null,
+} as const
+
 /** Fewest bytes that hold every unscaled value of a precision. */
 function decimalBytes(precision: number): number {
   const most = 10n ** BigInt(precision) - 1n

@@ -1,9 +1,9 @@
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { type Compressors, type FileMetaData, parquetMetadata, parquetReadObjects } from 'hyparquet'
-import { parquetWriteBuffer } from 'hyparquet-writer'
+import { ByteWriter, ParquetWriter as Writer } from 'hyparquet-writer'
 import { MeshError } from '../core/errors.ts'
 import type { ObjectStore } from './object-store.ts'
-import { fromPhysical, type ParquetColumn, schemaElements, toPhysical } from './parquet-values.ts'
+import { columnOf, fromPhysical, type ParquetColumn, schemaElements, toPhysical } from './parquet-values.ts'
 
 export type ParquetFile = {
   readonly columns: readonly ParquetColumn[]
@@ -27,24 +27,45 @@ const DECOMPRESSORS: Compressors = { ZSTD: (input) => zstdDecompressSync(input) 
 
 /** A Parquet file, zstd-compressed. The same input gives the same bytes. @throws MeshError MESH_DECODE_AVRO */
 export function writeParquet({ columns, rows, keyValues }: ParquetFile): Uint8Array {
-  const columnData = columns.map(({ name, type }, i) => ({
-    name,
-    data: rows.map((row) => toPhysical(row[i], type)),
-    // A dictionary would merge -0 and 0, and costs more than it saves where values seldom repeat.
-    ...(['float', 'double', 'bytes', 'json'].includes(type.kind) && { encoding: 'PLAIN' as const }),
-    // Bounds of JSON are never truncated: a large document would lie in the footer twice.
-    ...(type.kind === 'json' && { statistics: false }),
-  }))
-  const file = parquetWriteBuffer({
-    columnData,
+  const file = createParquetWriter(columns)
+  file.add(rows)
+  return file.finish(keyValues)
+}
+
+/** A Parquet file in parts: each `add` is a row group (of at most 100,000 rows), encoded and compressed at once. */
+export type ParquetWriter = {
+  add(rows: ParquetFile['rows']): void
+  finish(keyValues: ParquetFile['keyValues']): Uint8Array
+}
+
+export function createParquetWriter(columns: readonly ParquetColumn[]): ParquetWriter {
+  const writer = new ByteWriter()
+  const file = new Writer({
+    writer,
     schema: [{ name: 'root', num_children: columns.length }, ...columns.flatMap(schemaElements)],
     codec: 'ZSTD',
     compressors: { ZSTD: (input) => zstdCompressSync(input) },
-    rowGroupSize: ROWS_PER_GROUP,
-    kvMetadata: Object.entries(keyValues).map(([key, value]) => ({ key, value })),
     createdBy: 'kappa-mesh',
   })
-  return new Uint8Array(file)
+  return {
+    add(rows) {
+      const columnData = columns.map(({ name, type }, i) => ({
+        name,
+        data: rows.map((row) => toPhysical(row[i], type)),
+        // A dictionary would merge -0 and 0, and costs more than it saves where values seldom repeat.
+        ...(['float', 'double', 'bytes', 'json'].includes(type.kind) && { encoding: 'PLAIN' as const }),
+        // Bounds of JSON are never truncated: a large document would lie in the footer twice.
+        ...(type.kind === 'json' && { statistics: false }),
+      }))
+      // Only a writer that flushes makes these wait.
+      void file.write({ columnData, rowGroupSize: ROWS_PER_GROUP })
+    },
+    finish(keyValues) {
+      file.kvMetadata = Object.entries(keyValues).map(([key, value]) => ({ key, value }))
+      void file.finish()
+      return new Uint8Array(writer.getBuffer())
+    },
+  }
 }
 
 /** All rows as objects, in the value model they were written from; `columns` narrows them. @throws MeshError MESH_LAKE_CHAIN_BROKEN */
@@ -52,23 +73,45 @@ export async function readParquetRows(
   bytes: Uint8Array,
   columns?: readonly string[],
 ): Promise<Record<string, unknown>[]> {
+  const rows: Record<string, unknown>[][] = []
+  for await (const group of readRowGroups(bytes, columns)) rows.push(group)
+  return rows.flat()
+}
+
+/** As readParquetRows, a row group at a time. @throws MeshError MESH_LAKE_CHAIN_BROKEN */
+export async function* readRowGroups(
+  bytes: Uint8Array,
+  columns?: readonly string[],
+): AsyncGenerator<Record<string, unknown>[]> {
   const file = exactBuffer(bytes)
   const { elements, metadata } = physical(parseMetadata(bytes))
   const selected = elements.filter(({ name }) => columns === undefined || columns.includes(name))
-  const rows = await parquetReadObjects({
-    file,
-    metadata,
-    utf8: false,
-    compressors: DECOMPRESSORS,
-    columns: selected.map(({ name }) => name),
-  })
-  for (const row of rows) {
-    for (const element of selected) {
-      const value: unknown = row[element.name]
-      row[element.name] = element.num_children ? toHeaders(value) : fromPhysical(value, element)
+  let rowStart = 0
+  for (const group of metadata.row_groups) {
+    const rowEnd = rowStart + Number(group.num_rows)
+    const rows = await parquetReadObjects({
+      file,
+      metadata,
+      utf8: false,
+      compressors: DECOMPRESSORS,
+      columns: selected.map(({ name }) => name),
+      rowStart,
+      rowEnd,
+    })
+    for (const row of rows) {
+      for (const element of selected) {
+        const value: unknown = row[element.name]
+        row[element.name] = element.num_children ? toHeaders(value) : fromPhysical(value, element)
+      }
     }
+    yield rows
+    rowStart = rowEnd
   }
-  return rows
+}
+
+/** The columns that a file was written with. @throws MeshError MESH_LAKE_CHAIN_BROKEN */
+export function readColumns(bytes: Uint8Array): readonly ParquetColumn[] {
+  return physical(parseMetadata(bytes)).elements.map(columnOf)
 }
 
 /**

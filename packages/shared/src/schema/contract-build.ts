@@ -39,8 +39,10 @@ export type RawContract = {
     readonly key: string
     readonly fields: readonly { readonly at: string; readonly as: PrivacyRule['as']; readonly subject?: string }[]
   }
+  readonly lake?: { readonly bronze?: RawLayer; readonly silver?: RawLayer }
   readonly warehouse?: { readonly table?: string; readonly mode?: 'append' | 'upsert' }
 }
+type RawLayer = { readonly retention?: string }
 
 const DAY_MS = 86_400_000
 const DEFAULT_PARTITIONS = 6
@@ -80,7 +82,7 @@ export function buildContract(raw: RawContract): Contract {
       retentionMs: durationOf(refine.retention) ?? retentionMs,
     },
     ...(raw.privacy ? { privacy: buildPrivacy(raw.privacy) } : {}),
-    lake: { bronze: { format: 'parquet' }, silver: { format: 'parquet' } },
+    lake: { bronze: buildLayer(raw.lake?.bronze), silver: buildLayer(raw.lake?.silver) },
     warehouse: { table: warehouse?.table ?? tableName(raw.name), mode: warehouse?.mode ?? 'append' },
   }
 }
@@ -121,6 +123,11 @@ function checkChangeWaits(raw: RawContract, report: ReportProblem): void {
     report(['refine', 'lookups'], 'a change stream cannot have lookups yet: their events may have to wait')
 }
 
+function buildLayer(layer: RawLayer | undefined): Contract['lake']['bronze'] {
+  const retentionMs = durationOf(layer?.retention)
+  return { format: 'parquet', ...(retentionMs === null ? {} : { retentionMs }) }
+}
+
 function buildPrivacy({ key, fields }: NonNullable<RawContract['privacy']>): Privacy {
   return { key, fields: fields.map(({ at, as, subject }) => ({ at, as, subject: subject ?? null })) }
 }
@@ -144,9 +151,20 @@ function checkTimes(raw: RawContract, report: ReportProblem): void {
   const retention = durationOf(raw.raw?.retention) ?? DEFAULT_RETENTION_MS
   const window = durationOf(raw.refine.dedupe?.window)
   if (retention === 0) report(['raw', 'retention'], 'retention must be longer than 0')
+  checkLakeRetention(raw, retention, report)
   if (durationOf(raw.refine.retention) === 0) report(['refine', 'retention'], 'retention must be longer than 0')
   if (window !== null && window > retention) {
     report(['refine', 'dedupe', 'window'], 'the dedupe window must not be longer than raw.retention')
+  }
+}
+
+/** What Kafka still has is never dropped from bronze: a replay could not tell the two apart. */
+function checkLakeRetention(raw: RawContract, rawRetention: number, report: ReportProblem): void {
+  const { bronze, silver } = raw.lake ?? {}
+  if (durationOf(silver?.retention) === 0) report(['lake', 'silver', 'retention'], 'retention must be longer than 0')
+  const kept = durationOf(bronze?.retention)
+  if (kept !== null && kept < rawRetention) {
+    report(['lake', 'bronze', 'retention'], 'bronze must be kept at least as long as raw.retention')
   }
 }
 

@@ -115,7 +115,9 @@ export function describeEngine(name: string, subject: EngineUnderTest): void {
         await expect(subject.engine().submit(execution)).rejects.toMatchObject({ code: 'MESH_JOB_ENGINE_AWAY' })
         await back()
         await subject.engine().submit(execution)
-        expect((await settled(subject.engine(), execution)).state).toBe('succeeded')
+        const status = await settled(subject.engine(), execution)
+        const log = status.state === 'succeeded' ? '' : await subject.engine().logs(execution)
+        expect(status.state, `${JSON.stringify(status)}\n${log}`).toBe('succeeded')
       })
   })
 }

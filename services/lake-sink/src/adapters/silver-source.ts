@@ -53,6 +53,7 @@ export async function createSilverSource(options: SilverSourceOptions): Promise<
         row: silverRow(row),
         hash: row.hash,
         eventTime: parseInstant(row.eventTime)?.epochMs ?? null,
+        timestamp: record.timestamp,
         src: row.src,
       }
     },

@@ -19,6 +19,7 @@ export function createBronzeSource({ topicId, partition }: Omit<Coordinate, 'off
         row: bronzeRow(at, record),
         hash: rawHash(at, record),
         eventTime: (time === null ? null : parseInstant(time)?.epochMs) ?? null,
+        timestamp: record.timestamp,
         src: null,
       }
     },

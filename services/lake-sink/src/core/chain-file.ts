@@ -8,7 +8,8 @@ import {
   ZERO_COUNTS,
 } from '@mesh/shared/core/books'
 import { advanceHighest, type HighestSrc, isRedelivered } from '@mesh/shared/core/coordinate'
-import { type ChainFooter, type ChainId, type ChainLink, chainKey, formatChainFooter } from '@mesh/shared/lake/chain'
+import { type ChainFooter, type ChainLink, formatChainFooter } from '@mesh/shared/lake/chain'
+import { type ChainId, chainKey } from '@mesh/shared/lake/chain-names'
 import { writeParquet } from '@mesh/shared/lake/parquet'
 import type { ParquetColumn } from '@mesh/shared/lake/parquet-values'
 import type { Entry } from './entry.ts'
@@ -41,7 +42,9 @@ export function buildFile(
   let redelivered = 0
   let minEventTime: number | null = null
   let maxEventTime: number | null = null
+  let maxTimestamp: number | null = null
   for (const entry of entries) {
+    maxTimestamp = Math.max(maxTimestamp ?? entry.timestamp, entry.timestamp)
     if (entry.src && isRedelivered(highest, entry.src)) {
       redelivered++
       continue
@@ -55,7 +58,7 @@ export function buildFile(
   }
   const outputs = id.layer === 'silver' ? rows.length : 0
   const counts = addCounts(books.counts, { ok: rows.length, outputs, redelivered })
-  const own = { rows: rows.length, minEventTime, maxEventTime }
+  const own = { rows: rows.length, minEventTime, maxEventTime, maxTimestamp }
   const footer: ChainFooter = { ...id, ...range, kind: 'records', ...own, counts, hash: formatHash(hash), highest }
   return fileOf(footer, columns, rows)
 }
@@ -67,7 +70,7 @@ export function buildHole(
   { columns, books }: { columns: readonly ParquetColumn[]; books: ChainBooks },
 ): ChainFile {
   const counts = addCounts(books.counts, { hole: range.nextOffset - range.firstOffset })
-  const own = { rows: 0, minEventTime: null, maxEventTime: null }
+  const own = { rows: 0, minEventTime: null, maxEventTime: null, maxTimestamp: null }
   const { highest } = books
   const footer: ChainFooter = { ...id, ...range, kind: 'hole', ...own, counts, hash: formatHash(books.hash), highest }
   return fileOf(footer, columns, [])

@@ -13,6 +13,8 @@ export type Entry = {
   readonly hash: HashSum
   /** Epoch ms. */
   readonly eventTime: number | null
+  /** Kafka's, epoch ms. */
+  readonly timestamp: number
   /** Set where the topic may hold a record twice (refined): decides whether it counts as redelivered. */
   readonly src: MeshSrc | null
 }

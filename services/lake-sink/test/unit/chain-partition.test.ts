@@ -1,5 +1,6 @@
 import { header } from '@mesh/shared/core/record'
-import { chainKey, readLink } from '@mesh/shared/lake/chain'
+import { readLink } from '@mesh/shared/lake/chain'
+import { chainKey } from '@mesh/shared/lake/chain-names'
 import { describe, expect, it } from 'vitest'
 import { createMemoryBudget } from '../../src/core/memory-budget.ts'
 import {

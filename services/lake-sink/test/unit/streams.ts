@@ -2,7 +2,8 @@ import { addHash, formatHash, type HashSum, rawHash } from '@mesh/shared/core/bo
 import { formatMeshSrc, MAIN_LANE, type MeshSrc, parseMeshSrc } from '@mesh/shared/core/coordinate'
 import { header, headerText, type KafkaRecord } from '@mesh/shared/core/record'
 import { readBronzeRecords } from '@mesh/shared/lake/bronze'
-import { type ChainFooter, type ChainId, listChain } from '@mesh/shared/lake/chain'
+import { type ChainFooter, listChain } from '@mesh/shared/lake/chain'
+import type { ChainId } from '@mesh/shared/lake/chain-names'
 import { readParquetRows } from '@mesh/shared/lake/parquet'
 import { type ChainTask } from '../../src/chain-runner.ts'
 import { createBronzeSource } from '../../src/core/bronze-source.ts'
@@ -69,7 +70,15 @@ function plainSource(): EntrySource {
       wide ||= asks(record)
       const src = parseMeshSrc(headerText(record.headers, 'mesh-src')!)
       const row = [record.value && Buffer.from(record.value).toString(), null].slice(0, wide ? 2 : 1)
-      return { offset: record.offset, bytes: 100, row, hash: BigInt(src.offset + 1), eventTime: null, src }
+      return {
+        offset: record.offset,
+        bytes: 100,
+        row,
+        hash: BigInt(src.offset + 1),
+        eventTime: null,
+        timestamp: 0,
+        src,
+      }
     },
   }
 }

@@ -93,7 +93,7 @@ export async function emitHistory(
       const range = { from: positions[p]!, to: changeover[p]! }
       const lake = plan.source === 'log' ? { nextOffset: 0, holes: [] } : await ports.history.lakeCover(of(p))
       const lakeTo = lakeEnd(plan.source, range, { lake })
-      const gaps = gapsOf(plan.source, { partition: p, to: range.to, lakeTo }, offsets[p]!)
+      const gaps = gapsOf(plan.source, { partition: p, ...range, lakeTo }, { ...offsets[p]!, lake })
       if (gaps.length > 0) throw gapError(gaps)
       split.set(p, lakeTo)
     }

@@ -12,8 +12,12 @@ export type PartitionFacts = {
   readonly logStartOffset: number
   /** End of what is there: behind it a transaction may be open. */
   readonly end: number
-  /** Bronze is complete over [0, nextOffset), its holes declared. */
-  readonly lake: { readonly nextOffset: number; readonly holes: readonly OffsetRange[] }
+  /** Bronze is complete over [droppedTo, nextOffset), its holes declared. */
+  readonly lake: {
+    readonly nextOffset: number
+    readonly holes: readonly OffsetRange[]
+    readonly droppedTo?: number | undefined
+  }
   /** Bounds given as times, as the earliest offset at or after them. */
   readonly fromAtTime: number | null
   readonly toAtTime: number | null
@@ -64,14 +68,16 @@ export function lakeEnd(
 export type Gap = OffsetRange & { readonly partition: number; readonly missingFrom: 'lake' | 'log' }
 
 /**
- * What of a range cannot be emitted from its sources. The changeover counts too: the candidate reads raw from there, so the log
- * must still have it.
+ * What of a range cannot be emitted from its sources. What the lake's retention dropped is one: a version without it is made only by
+ * whoever asks for a later `from`. The changeover counts too: the candidate reads raw from there, so the log must still have it.
  */
 export function gapsOf(
   source: ReplayPlan['source'],
-  { partition, to, lakeTo }: Pick<PartitionPlan, 'partition' | 'to' | 'lakeTo'>,
-  { logStartOffset }: Pick<PartitionFacts, 'logStartOffset'>,
+  { partition, from, to, lakeTo }: Pick<PartitionPlan, 'partition' | 'from' | 'to' | 'lakeTo'>,
+  { logStartOffset, lake }: Pick<PartitionFacts, 'logStartOffset' | 'lake'>,
 ): Gap[] {
+  const kept = Math.min(lakeTo, lake.droppedTo ?? 0)
+  if (from < kept) return [{ partition, from, to: kept, missingFrom: 'lake' }]
   if (source === 'lake' && lakeTo < to) return [{ partition, from: lakeTo, to, missingFrom: 'lake' }]
   // [lakeTo, to) is the log's part; with lakeTo = to this is the check of the changeover.
   return lakeTo < logStartOffset ? [{ partition, from: lakeTo, to: logStartOffset, missingFrom: 'log' }] : []

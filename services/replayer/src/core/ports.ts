@@ -45,8 +45,13 @@ export const rfc3339 = (epochMs: number): string => new Date(epochMs).toISOStrin
 
 /** Where history is read from. Batches tile; offsets without a record lie inside them. */
 export interface History {
-  /** How far bronze reaches, contiguous from 0, with its declared holes. @throws MESH_LAKE_CHAIN_BROKEN */
-  lakeCover(id: LakePartition): Promise<{ nextOffset: number; holes: { from: number; to: number }[] }>
+  /**
+   * How far bronze reaches, contiguous from 0, with its declared holes; the lake's own retention has dropped what lies below `droppedTo`
+   * (absent: nothing). @throws MESH_LAKE_CHAIN_BROKEN
+   */
+  lakeCover(
+    id: LakePartition,
+  ): Promise<{ nextOffset: number; holes: { from: number; to: number }[]; droppedTo?: number }>
   /** [from, to) from bronze; ends early where bronze ends. */
   readLake(id: LakePartition, range: { from: number; to: number }): AsyncIterable<RecordBatch>
   /** Each range once, in offset order per partition. @throws MESH_KAFKA_OFFSET_OUT_OF_RANGE when retention passed a `from`. */

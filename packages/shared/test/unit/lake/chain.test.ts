@@ -2,17 +2,15 @@ import { describe, expect, it } from 'vitest'
 import { ZERO_COUNTS } from '../../../src/core/books.ts'
 import type { KafkaRecord } from '../../../src/core/record.ts'
 import { BRONZE_COLUMNS, type BronzeBatch, bronzeRow, readBronzeRecords } from '../../../src/lake/bronze.ts'
+import { type ChainFooter, formatChainFooter, listChain, readLink, walkChain } from '../../../src/lake/chain.ts'
 import {
-  type ChainFooter,
   type ChainId,
   chainKey,
   chainPrefix,
-  formatChainFooter,
-  listChain,
+  droppedKey,
+  mergedKey,
   parseChainKey,
-  readLink,
-  walkChain,
-} from '../../../src/lake/chain.ts'
+} from '../../../src/lake/chain-names.ts'
 import type { ObjectStore } from '../../../src/lake/object-store.ts'
 import { writeParquet } from '../../../src/lake/parquet.ts'
 import { createMemoryObjectStore } from '../../../src/testing/memory-object-store.ts'
@@ -67,11 +65,17 @@ describe('chain names', () => {
     const silver: ChainId = { ...ID, layer: 'silver', version: 2 }
     expect(chainKey(ID, 42)).toBe('bronze/flights/topic-1/3/00000000000000000042.parquet')
     expect(chainKey(silver, 0)).toBe('silver/flights/v2/topic-1/3/00000000000000000000.parquet')
-    expect(parseChainKey(chainKey(ID, 42))).toEqual({ ...ID, firstOffset: 42 })
-    expect(parseChainKey(chainKey(silver, Number.MAX_SAFE_INTEGER))).toEqual({
-      ...silver,
-      firstOffset: Number.MAX_SAFE_INTEGER,
+    expect(parseChainKey(chainKey(ID, 42))).toEqual({
+      ...ID,
+      key: chainKey(ID, 42),
+      firstOffset: 42,
+      nextOffset: null,
     })
+    const far = Number.MAX_SAFE_INTEGER
+    expect(parseChainKey(chainKey(silver, far))).toMatchObject({ ...silver, firstOffset: far, nextOffset: null })
+    for (const key of [mergedKey(silver, 5, far), droppedKey(silver, 5, far)]) {
+      expect(parseChainKey(key)).toEqual({ ...silver, key, firstOffset: 5, nextOffset: far })
+    }
     for (const key of ['bundles/x/manifest.json', `${chainPrefix(ID)}42.parquet`, chainKey(ID, 0).slice(1)]) {
       expect(parseChainKey(key)).toBeNull()
     }

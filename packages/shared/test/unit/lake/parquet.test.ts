@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { afterAll, describe, expect, it } from 'vitest'
-import { parseFooter, readFooter, readParquetRows, writeParquet } from '../../../src/lake/parquet.ts'
+import { parseFooter, readColumns, readFooter, readParquetRows, writeParquet } from '../../../src/lake/parquet.ts'
 import type { ParquetColumn, ParquetType } from '../../../src/lake/parquet-values.ts'
 import { createMemoryObjectStore } from '../../../src/testing/memory-object-store.ts'
 import { CASES } from './parquet-cases.ts'
@@ -52,6 +52,9 @@ describe('writeParquet', () => {
         const bytes = writeParquet({ columns, rows: list.map((value) => [value]), keyValues: {} })
         const back = await readParquetRows(bytes)
         expect(back.map((row) => row['v'])).toEqual(list)
+        // Written again with the columns that the file says it has, it is the same file.
+        const again = { columns: readColumns(bytes), rows: back.map((row) => [row['v']]), keyValues: {} }
+        expect(Buffer.compare(writeParquet(again), bytes)).toBe(0)
         const texts = await queryFile(bytes, 'select v::varchar as v from read_parquet($file)')
         const expected = [...cases.map(([, text]) => text), null]
         expect(texts.map((row) => row['v'])).toEqual(list.map((_, i) => expected[i % expected.length]))

@@ -69,6 +69,16 @@ describe('a minimal contract', () => {
       (await load(`${MINIMAL}raw: { retention: ${retention} }\n`)).contract.refine.dedupeWindowMs
     expect([await window('12h'), await window('30d')]).toEqual([43_200_000, 604_800_000])
   })
+
+  it('keeps the lake for ever, unless it says how long', async () => {
+    const lake = async (yaml: string): Promise<unknown> => (await load(`${MINIMAL}${yaml}`)).contract.lake
+    const parquet = { format: 'parquet' }
+    expect(await lake('')).toEqual({ bronze: parquet, silver: parquet })
+    expect(await lake('lake: { bronze: { retention: 30d } }\n')).toEqual({
+      bronze: { format: 'parquet', retentionMs: 2_592_000_000 },
+      silver: parquet,
+    })
+  })
 })
 
 describe('a full contract', () => {
@@ -176,6 +186,8 @@ warehouse: { table: orders }
     ['warehouse: { mode: upsert }', 'needs `key`'],
     ['raw: { retention: 1d }\nrefine: { schema: refined.avsc, dedupe: { window: 2d } }', 'must not be longer'],
     ['raw: { retention: 0d }', 'longer than 0'],
+    ['lake: { bronze: { format: parquet, retention: 6d } }', 'at least as long as raw.retention'],
+    ['lake: { silver: { format: parquet, retention: 0s } }', 'longer than 0'],
     ['refine: { schema: refined.avsc, cleanup: compact }', 'needs `key`'],
     ['key: /id\nrefine: { schema: refined.avsc, cleanup: compact, retention: 1d }', 'no retention'],
     ['refine: { schema: refined.avsc, joins: [{ stream: nobody, on: /a }] }', 'no stream nobody'],

@@ -63,12 +63,19 @@ describe('makePlan', () => {
 })
 
 test('a gap is found for each source', () => {
-  const range = { partition: 0, to: 100, lakeTo: 60 }
-  expect(gapsOf('auto', range, { logStartOffset: 60 })).toEqual([])
-  expect(gapsOf('auto', range, { logStartOffset: 61 })).toMatchObject([{ from: 60, to: 61, missingFrom: 'log' }])
-  expect(gapsOf('lake', range, { logStartOffset: 0 })).toMatchObject([{ from: 60, to: 100, missingFrom: 'lake' }])
+  const range = { partition: 0, from: 0, to: 100, lakeTo: 60 }
+  const of = (logStartOffset: number, droppedTo = 0): Parameters<typeof gapsOf>[2] => ({
+    logStartOffset,
+    lake: { nextOffset: 60, holes: [], droppedTo },
+  })
+  expect(gapsOf('auto', range, of(60))).toEqual([])
+  expect(gapsOf('auto', range, of(61))).toMatchObject([{ from: 60, to: 61, missingFrom: 'log' }])
+  expect(gapsOf('lake', range, of(0))).toMatchObject([{ from: 60, to: 100, missingFrom: 'lake' }])
   // Everything is in the lake, and the candidate could not go on from the log.
-  expect(gapsOf('lake', { ...range, lakeTo: 100 }, { logStartOffset: 101 })).toMatchObject([{ from: 100, to: 101 }])
+  expect(gapsOf('lake', { ...range, lakeTo: 100 }, of(101))).toMatchObject([{ from: 100, to: 101 }])
+  // What the lake's retention dropped is never left out in silence: whoever can do without it asks for a later `from`.
+  expect(gapsOf('auto', range, of(60, 40))).toEqual([{ partition: 0, from: 0, to: 40, missingFrom: 'lake' }])
+  expect(gapsOf('lake', { ...range, from: 40, to: 60 }, of(60, 40))).toEqual([])
 })
 
 test('a time needs an offset from UTC', () => {
