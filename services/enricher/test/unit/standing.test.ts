@@ -144,7 +144,7 @@ test("a standing partition that leaves is the next owner's to open; nothing of i
 
 /** What is fenced by no generation: a transaction's commit. The group does not notice. */
 async function commitBehindTheGroup(partition: number, { offset, metadata }: Committed): Promise<void> {
-  const hands = await world.kafka.transactional({ transactionalId: 'hands', group: GROUP })
+  const hands = await world.kafka.transactional({ transactionalId: 'hands', group: GROUP, topics: [] })
   const progress = { nextOffset: offset, metadata }
   await hands.transact({ writes: [], offset: { topic: RAW, partition, progress } })
   await hands.close()
