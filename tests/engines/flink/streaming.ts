@@ -96,7 +96,7 @@ export function streamingTests(world: () => FlinkWorld): void {
       const startedAt = Date.now()
       const job = await waitFor(async () => (await jobs()).find(({ name }) => name.startsWith(`${JOB}.`)) ?? null, {
         what: 'the job at the JobManager',
-        timeoutMs: 180_000,
+        timeoutMs: 500_000,
         everyMs: 20,
       })
       expect(mesh.stack.kill('job-trigger', 'SIGKILL')).toBe(true)

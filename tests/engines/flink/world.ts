@@ -96,7 +96,7 @@ export async function startFlinkWorld(): Promise<FlinkWorld> {
         },
         {
           what: `${job} ${what}`,
-          timeoutMs: 300_000,
+          timeoutMs: 500_000,
           progress: () => JSON.stringify([last?.id, last?.state, last?.attempt, last?.error, last?.streaming]),
         },
       )
