@@ -6,7 +6,7 @@ const config: ViteUserConfig = defineConfig({
     include: ['tests/engines/*.test.ts'],
     fileParallelism: false,
     maxWorkers: 1,
-    testTimeout: 600_000,
+    testTimeout: 900_000,
     hookTimeout: 900_000,
     reporters: ['verbose'],
   },

@@ -26,10 +26,7 @@ const COMMANDS = {
     runSuites([{ title: 'faults', command: 'vitest', args: ['run', '--project', 'faults', ...args] }], {
       MESH_FAULTS: '1',
     }),
-  engines: (args) =>
-    runSuites([
-      { title: 'engines', command: 'vitest', args: ['run', '--config', 'vitest.engines.config.ts', ...args] },
-    ]),
+  engines: (args) => runNode(['scripts/engines.ts', ...args]),
   airflow: (args) => runNode(['scripts/airflow.ts', ...args]),
   screenshots: (args) => runNode(['services/console/test/support/screenshots.ts', ...args]),
   check: () => runSuites([LINT, TYPES]),

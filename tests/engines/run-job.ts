@@ -25,7 +25,7 @@ export async function everyRun(mesh: MeshUnderTest, job: string): Promise<readon
     },
     {
       what: `the runs of ${job} to end`,
-      timeoutMs: 550_000,
+      timeoutMs: 850_000,
       progress: () => JSON.stringify(last.map((run) => [run.id, run.state, run.error])),
     },
   )

@@ -4,7 +4,7 @@ import type { MeshUnderTest } from '../e2e/mesh-under-test.ts'
 import { deltaFiles } from './delta-files.ts'
 import { differences, settle } from './demo-mesh.ts'
 import { everyRun, putJob } from './run-job.ts'
-import { COLUMNS, silverRows, startSparkMesh } from './spark-mesh.ts'
+import { COLUMNS, silverRows, startSparkMesh } from './spark-world.ts'
 
 const TOPIC = 'refined.flights.v1'
 const AGAIN = 20

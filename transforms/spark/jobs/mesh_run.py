@@ -30,6 +30,14 @@ def readable(run, stream, layer):
     return positions or None
 
 
+def rejected(name, reasons):
+    """The output that says what a run has set aside: how many records by reason. None where there are none."""
+    if not reasons:
+        return []
+    counts = ", ".join(f"{reason} {reasons[reason]}" for reason in sorted(reasons))
+    return [{"name": name, "status": f"{sum(reasons.values())} rejected: {counts}"}]
+
+
 def report(outputs):
     """Says what was written. The file is there whole or not at all."""
     path = os.environ["MESH_OUTPUTS"]

@@ -1,40 +1,72 @@
 """Silver of `flights` from bronze: cleanse, drop duplicates, join airports. A batch over the run's ranges of raw offsets.
 
-Writes <out>/run=<run>/ and replaces it, so the same run again gives the same rows. What the refine module of the stream would
-dead-letter goes to <out>_rejected/run=<run>/ with its coordinate and a reason.
+Writes <out>/run=<run>/ and replaces it, so the same run again gives the same rows. What the enricher dead-letters goes to
+<out>_rejected/run=<run>/ with its coordinate and the enricher's code, and the run's outputs say how many.
 """
 
 import sys
 
 from pyspark.sql import SparkSession
 
-from mesh_run import lake_path, ranges, read_input, readable, report
+from mesh_run import lake_path, ranges, read_input, readable, rejected, report
 
 DEDUPE_WINDOW = "INTERVAL 7 DAYS"
 
+
+def header(name):
+    """Text of a header; null where there is none: the gateway writes them, another producer may not."""
+    return f"nullif(CAST(try_element_at(filter(headers, h -> h.name = '{name}'), 1).value AS STRING), '')"
+
+
+def field(name, kind):
+    return f"try_variant_get(v, '$.{name}', '{kind}')"
+
+
+def kind_of(name):
+    return f"schema_of_variant({field(name, 'variant')})"
+
+
+def text(name):
+    """The field where it is text: Avro takes no number for it."""
+    return f"CASE WHEN {kind_of(name)} = 'STRING' THEN {field(name, 'string')} END"
+
+
+def whole(name):
+    """The field where it is a whole number of 32 bits: text that reads like one, or a fraction, is not."""
+    number = field(name, "double")
+    is_whole = f"{kind_of(name)} RLIKE '^(BIGINT|DECIMAL|DOUBLE)' AND {number} = floor({number})"
+    return f"CASE WHEN {is_whole} THEN {field(name, 'int')} END"
+
+
+# Id and time are the gateway's, which made them of the contract; for a record of another producer the contract is asked here.
 # `seen`: an earlier record of the partition with the same event id, less than the window before. The raw time of a record is the
 # highest timestamp up to it, so the nearest earlier record of the id decides.
 FLIGHTS = f"""
 WITH raw AS (
   SELECT topic_id, partition, offset, CAST(key AS STRING) AS record_key, CAST(value AS STRING) AS text,
-    element_at(filter(headers, h -> h.name = 'ce_id'), 1).value AS ce_id,
-    element_at(filter(headers, h -> h.name = 'ce_time'), 1).value AS ce_time,
+    {header("ce_id")} AS ce_id, {header("ce_time")} AS ce_time, timestamp,
     max(timestamp) OVER (PARTITION BY topic_id, partition ORDER BY offset) AS raw_time
   FROM bronze_flights
 ), parsed AS (
-  SELECT *, CAST(ce_id AS STRING) AS event_id, try_parse_json(text) AS v FROM raw
+  SELECT *, try_parse_json(text) AS v FROM raw
+), identified AS (
+  SELECT *, coalesce(ce_id, {field("id", "string")}, format_string('%s:%d:%d', topic_id, partition, offset)) AS event_id,
+    try_to_timestamp({text("date")}, 'yyyy/MM/dd HH:mm') AS departure
+  FROM parsed
 ), decided AS (
   SELECT *, lag(raw_time) OVER (PARTITION BY topic_id, partition, event_id ORDER BY offset) > raw_time - {DEDUPE_WINDOW} AS seen
-  FROM parsed WHERE v IS NOT NULL
+  FROM identified WHERE v IS NOT NULL
+  UNION ALL SELECT *, false AS seen FROM identified WHERE v IS NULL AND text IS NOT NULL
 )
-SELECT topic_id, partition, offset, record_key, event_id, CAST(CAST(ce_time AS STRING) AS TIMESTAMP) AS event_time,
-  try_variant_get(v, '$.id', 'string') AS id,
-  try_variant_get(v, '$.date', 'string') AS date,
-  try_to_timestamp(try_variant_get(v, '$.date', 'string'), 'yyyy/MM/dd HH:mm') AS departure,
-  try_variant_get(v, '$.delay', 'int') AS delay,
-  try_variant_get(v, '$.distance', 'int') AS distance,
-  try_variant_get(v, '$.origin', 'string') AS origin,
-  try_variant_get(v, '$.destination', 'string') AS destination,
+SELECT topic_id, partition, offset, record_key, event_id,
+  coalesce(try_cast(ce_time AS TIMESTAMP), to_utc_timestamp(departure, 'America/Chicago'), timestamp) AS event_time,
+  v IS NULL AS unreadable,
+  {text("id")} AS id,
+  departure,
+  {whole("delay")} AS delay,
+  {whole("distance")} AS distance,
+  {text("origin")} AS origin,
+  {text("destination")} AS destination,
   coalesce(seen, false) AS seen
 FROM decided
 """
@@ -54,9 +86,11 @@ WHERE place = 1 AND v IS NOT NULL
   AND abs(try_variant_get(v, '$.latitude', 'double')) <= 90 AND abs(try_variant_get(v, '$.longitude', 'double')) <= 180
 """
 
+# As the enricher decides: its own reading, then refine.ts, then the schema.
 REASON = """CASE
+  WHEN unreadable THEN 'MESH_DECODE_JSON'
   WHEN departure IS NULL THEN 'FLIGHT_DATE'
-  WHEN id IS NULL OR delay IS NULL OR distance IS NULL OR origin IS NULL OR destination IS NULL THEN 'FLIGHT_FIELD'
+  WHEN id IS NULL OR delay IS NULL OR distance IS NULL OR origin IS NULL OR destination IS NULL THEN 'MESH_REFINE_INVALID'
 END"""
 
 SILVER = f"""
@@ -106,7 +140,8 @@ def main(out):
     folder = f"run={run['runId']}"
     spark.sql(SILVER).coalesce(1).write.mode("overwrite").parquet(f"{out}/{folder}")
     spark.sql(REJECTED).coalesce(1).write.mode("overwrite").parquet(f"{out}_rejected/{folder}")
-    report([{"name": f"{out}/{folder}", "status": "success"}])
+    reasons = spark.read.parquet(f"{out}_rejected/{folder}").groupBy("reason").count().collect()
+    report([{"name": f"{out}/{folder}", "status": "success"}, *rejected(f"{out}_rejected/{folder}", dict(reasons))])
     spark.stop()
 
 

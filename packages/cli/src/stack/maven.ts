@@ -106,7 +106,8 @@ function cancelled(request: FetchRequest): MeshError {
   return new MeshError('MESH_STACK_STOPPED', `fetching ${request.name} was cancelled`)
 }
 
-function findMaven(path: string | undefined): string {
+/** @throws MeshError MESH_STACK_MAVEN_MISSING */
+export function findMaven(path: string | undefined): string {
   const mvn = (path ?? '')
     .split(delimiter)
     .filter((folder) => folder !== '')

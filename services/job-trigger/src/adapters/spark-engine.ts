@@ -38,6 +38,8 @@ const DEFAULTS: Readonly<Record<string, string>> = {
   'spark.log.level': 'WARN',
   'spark.driver.extraJavaOptions': '-XX:+UseSerialGC',
   'spark.sql.shuffle.partitions': '2',
+  // Delta reads its own log with 50 tasks otherwise, whatever the table's size.
+  'spark.databricks.delta.snapshotPartitions': '2',
   'spark.sql.session.timeZone': 'UTC',
   'spark.ui.enabled': 'false',
   'spark.ui.showConsoleProgress': 'false',

@@ -4,7 +4,9 @@ import { installSpark } from '../../packages/cli/src/stack/spark.ts'
 import type { MeshUnderTest } from '../e2e/mesh-under-test.ts'
 import { CACHE, ROOT, startDemoMesh } from './demo-mesh.ts'
 
-/** A demo mesh whose job-trigger has Spark and its programs. */
+const JOBS = join('transforms', 'spark', 'jobs')
+
+/** A demo mesh whose job-trigger has Spark and its programs, and programs of the tests that are killed once. */
 export async function startSparkMesh(): Promise<MeshUnderTest> {
   const spark = await installSpark({
     folder: join(ROOT, 'transforms', 'spark'),
@@ -16,11 +18,23 @@ export async function startSparkMesh(): Promise<MeshUnderTest> {
   return startDemoMesh({
     services: ['job-trigger'],
     prepare(projectDir) {
-      cpSync(join(ROOT, 'transforms', 'spark'), join(projectDir, 'transforms', 'spark'), { recursive: true })
+      cpSync(join(ROOT, JOBS), join(projectDir, JOBS), { recursive: true })
+      cpSync(join(import.meta.dirname, 'spark-apps'), join(projectDir, JOBS), { recursive: true })
       mkdirSync(join(projectDir, 'jobs'))
     },
   })
 }
+
+/** A driver that lives for a minute is not worth the second compiler's work. */
+const CONF = { 'spark.driver.extraJavaOptions': '-XX:+UseSerialGC -XX:TieredStopAtLevel=1' }
+
+/** Lines of a job file. Everything that is there, or comes within moments, is one run. */
+export const sparkJob = (app: string, args: readonly string[], env: Readonly<Record<string, string>>): string[] => [
+  'engine: spark',
+  'coalesce: { quiet: 3s, maxWait: 60s }',
+  'retries: { attempts: 2, backoff: 100ms }',
+  `spark: ${JSON.stringify({ app: `transforms/spark/jobs/${app}`, args, env, conf: CONF })}`,
+]
 
 /** Columns that Spark's rows and the mesh's silver have alike. */
 export const COLUMNS = `id, "flightDate", departure::TIMESTAMP AS departure, delay, distance, origin, destination, "originCity", "originState",

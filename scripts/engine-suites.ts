@@ -1,0 +1,89 @@
+import { MeshError } from '@mesh/shared/core/errors'
+
+/** What a suite needs of the machine; everything else it installs itself. */
+export type Need = 'java' | 'engine-java' | 'maven' | 'python' | 'python-3.11' | 'chromium'
+
+export type Suite = {
+  /** Its tests are `tests/engines/<name>*.test.ts`, its engine lies in `.mesh/cache/engines/<name>-*`. */
+  readonly name: string
+  readonly needs: readonly Need[]
+}
+
+const MESH: readonly Need[] = ['java', 'maven']
+
+/** In the order in which they run: what is quick to fail comes first. */
+export const SUITES: readonly Suite[] = [
+  { name: 'gold-page', needs: ['chromium'] },
+  { name: 'superset', needs: ['python'] },
+  { name: 'spark', needs: [...MESH, 'engine-java', 'python'] },
+  { name: 'flink', needs: [...MESH, 'engine-java', 'python'] },
+  { name: 'airflow', needs: [...MESH, 'python-3.11'] },
+]
+
+export type Chosen = {
+  readonly suite: Suite
+  /** Beginnings of the paths of its test files. */
+  readonly files: readonly string[]
+}
+
+export type Outcome = {
+  readonly suite: string
+  readonly state: 'passed' | 'failed' | 'missing' | 'not run'
+  readonly seconds: number
+  /** Failed: the exit code. Missing: what, and how to get it. */
+  readonly why: string | null
+  /** Of the engine's own folders; null where it has none. */
+  readonly kilobytes: number | null
+}
+
+const FOLDER = 'tests/engines/'
+
+/**
+ * Suites, or files of them (`airflow-contract`), come first, then what goes to vitest. None named: all of them.
+ * @throws MeshError MESH_CLI_USAGE
+ */
+export function chooseSuites(args: readonly string[]): {
+  readonly chosen: readonly Chosen[]
+  readonly rest: readonly string[]
+} {
+  const end = args.findIndex((arg) => arg.startsWith('-'))
+  const given = end === -1 ? args : args.slice(0, end)
+  const names = (given.length > 0 ? given : SUITES.map(({ name }) => name)).map(nameOf)
+  for (const name of names) suiteOf(name)
+  const chosen = SUITES.map((suite) => ({
+    suite,
+    files: names.filter((name) => suiteOf(name) === suite).map((name) => `${FOLDER}${name}`),
+  }))
+  return { chosen: chosen.filter(({ files }) => files.length > 0), rest: end === -1 ? [] : args.slice(end) }
+}
+
+const nameOf = (arg: string): string => arg.replace(FOLDER, '').replace(/\.test\.ts$/, '')
+
+function suiteOf(name: string): Suite {
+  const suite = SUITES.find((each) => name === each.name || name.startsWith(`${each.name}-`))
+  if (suite) return suite
+  const known = SUITES.map((each) => each.name).join(', ')
+  throw new MeshError('MESH_CLI_USAGE', `there is no engine suite ${name}: ${known}`)
+}
+
+export const exitCode = (outcomes: readonly Outcome[]): 0 | 1 =>
+  outcomes.every(({ state }) => state === 'passed') ? 0 : 1
+
+/** One line a suite, then what the disk holds and has left, in kilobytes. */
+export function renderOutcomes(
+  outcomes: readonly Outcome[],
+  disk: { readonly cache: number | null; readonly free: number },
+): string {
+  const width = Math.max(...outcomes.map(({ suite }) => suite.length))
+  const lines = outcomes.map(({ suite, state, seconds, why, kilobytes }) => {
+    const head = `${suite.padEnd(width)}  ${state === 'passed' || state === 'not run' ? state : state.toUpperCase()}`
+    if (state === 'missing') return `${head}: ${why}`
+    if (state === 'not run') return head
+    const size = kilobytes === null ? '' : `, ${megabytes(kilobytes)} installed`
+    return `${head}${why === null ? '' : ` (${why})`} in ${seconds.toFixed(1)} s${size}`
+  })
+  const held = disk.cache === null ? '' : `.mesh/cache holds ${megabytes(disk.cache)}, `
+  return [...lines, `disk: ${held}${megabytes(disk.free)} free`].join('\n')
+}
+
+const megabytes = (kilobytes: number): string => `${Math.round(kilobytes / 1024).toLocaleString('en')} MB`

@@ -1,0 +1,63 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { queryFiles } from '@mesh/shared/warehouse/duckdb-reader'
+import { describe, expect, test } from 'vitest'
+import type { MeshUnderTest } from '../e2e/mesh-under-test.ts'
+import { DEAD, deadLetters } from './bad-flights.ts'
+import { differences } from './demo-mesh.ts'
+import { everyRun, putJob } from './run-job.ts'
+import { COLUMNS, silverRows, sparkJob } from './spark-world.ts'
+
+const JOB = 'spark-silver'
+const outOf = (mesh: MeshUnderTest): string => join(mesh.projectDir, 'spark', 'flights')
+const fromSpark = (mesh: MeshUnderTest): string =>
+  `SELECT ${COLUMNS} FROM read_parquet('${outOf(mesh)}/run=*/*.parquet')`
+
+/** `transforms/spark/jobs/silver_flights.py` over bronze, beside the mesh's own silver and dead letters. */
+export function describeBatch(mesh: () => MeshUnderTest): void {
+  describe('a batch from bronze', () => {
+    test('comes to the same silver as the enricher, row by row, though it is killed when it has written, and run again', async () => {
+      const out = outOf(mesh())
+      putJob(mesh(), JOB, [
+        'inputs: [{ stream: flights, layer: bronze }, { stream: airports, layer: bronze }]',
+        ...sparkJob('killed_silver.py', [out], { KILLED: join(mesh().projectDir, 'batch-was-killed') }),
+      ])
+      const [run, ...more] = await everyRun(mesh(), JOB)
+      expect(more).toEqual([])
+      expect(run).toMatchObject({ attempt: 2, attempts: [{ error: { code: 'MESH_JOB_FAILED' } }, { error: null }] })
+      expect(readdirSync(out)).toEqual([`run=${run!.id}`])
+      expect(await differences(fromSpark(mesh()), silverRows(mesh(), COLUMNS))).toEqual({
+        left: 0,
+        right: 0,
+        rows: 2101,
+      })
+    })
+
+    test('sets aside the records that the enricher dead-letters, under its codes, and its run says how many', async () => {
+      const dead = await deadLetters(mesh())
+      expect(new Set(dead.map((each) => each.split(' ')[1]))).toEqual(
+        new Set(['FLIGHT_DATE', 'MESH_DECODE_JSON', 'MESH_REFINE_INVALID']),
+      )
+      const { rows } = await queryFiles(
+        `SELECT format('{}/{} {}', partition, "offset", reason) AS place FROM read_parquet('${outOf(mesh())}_rejected/*/*.parquet')`,
+      )
+      expect(rows.map(({ place }) => String(place)).sort()).toEqual(dead)
+      const [run] = await everyRun(mesh(), JOB)
+      expect(run!.result!.outputs).toEqual([
+        { name: `${outOf(mesh())}/run=${run!.id}`, status: 'success' },
+        {
+          name: `${outOf(mesh())}_rejected/run=${run!.id}`,
+          // Those of bad-flights.ts, and the flight with a bad date that the demonstration has.
+          status: `${DEAD + 1} rejected: FLIGHT_DATE 3, MESH_DECODE_JSON 1, MESH_REFINE_INVALID 5`,
+        },
+      ])
+    })
+  })
+}
+
+/** What came later is a run of its own over its own offsets; duplicates of earlier runs are known. */
+export async function expectLaterBatch(mesh: MeshUnderTest): Promise<void> {
+  await everyRun(mesh, JOB)
+  expect(readdirSync(outOf(mesh)).length).toBeGreaterThan(1)
+  expect(await differences(fromSpark(mesh), silverRows(mesh, COLUMNS))).toMatchObject({ left: 0, right: 0 })
+}
