@@ -100,7 +100,10 @@ export function createSourceService(options: SourceServiceOptions): SourceServic
       },
     })
     joined = joining
-    if (broken) throw new MeshError('MESH_KAFKA_UNAVAILABLE', 'mesh.sources was lost while it was read')
+    if (broken) {
+      await joining.stop().catch(() => undefined)
+      throw new MeshError('MESH_KAFKA_UNAVAILABLE', 'mesh.sources was lost while it was read')
+    }
     return joining
   }
 

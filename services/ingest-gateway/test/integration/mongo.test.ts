@@ -12,7 +12,7 @@ import type { Collection, Document } from 'mongodb'
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest'
 import type { MongoPosition } from '../../src/core/mongo/position.ts'
 import type { SourceStatus } from '../../src/core/source-status.ts'
-import { committedRecords } from '../support/committed-records.ts'
+import { committedRecords, decidedRecords } from '../support/committed-records.ts'
 import { type GatewayProcess, publishStream, startGateway } from '../support/gateway-process.ts'
 import { type MongoStandIn, startMongoStandIn } from '../support/mongo-stand-in.ts'
 
@@ -66,7 +66,7 @@ async function world(more = 'heartbeat: 300ms'): Promise<World> {
     orders: mongo.client.db('shop').collection<Document & { _id: unknown }>(collection),
     records: async () => (await committedRecords(kafka, topic)).map(changeOf),
     async position() {
-      const own = (await committedRecords(kafka, CURSORS_TOPIC)).filter(({ key }) =>
+      const own = (await decidedRecords(kafka, CURSORS_TOPIC)).filter(({ key }) =>
         bytesText(key!).startsWith(`${name}/`),
       )
       const last = own.at(-1)?.value

@@ -9,7 +9,7 @@ import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { until } from '@mesh/shared/testing/until'
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest'
 import type { SourceStatus } from '../../src/core/source-status.ts'
-import { committedRecords } from '../support/committed-records.ts'
+import { committedRecords, decidedRecords } from '../support/committed-records.ts'
 import { type GatewayProcess, publishStream, startGateway } from '../support/gateway-process.ts'
 import { type PagedServer, servePaged, thingsUpTo } from '../support/paged-server.ts'
 
@@ -68,7 +68,7 @@ const ids = (records: readonly KafkaRecord[]): number[] =>
   records.map(({ headers }) => Number(headerText(headers, 'ce_id'))).sort((a, b) => a - b)
 
 async function position(stream: string): Promise<{ run: { pages: number } | null; runs: number } | null> {
-  const own = (await committedRecords(kafka, CURSORS_TOPIC)).filter(({ key }) =>
+  const own = (await decidedRecords(kafka, CURSORS_TOPIC)).filter(({ key }) =>
     Buffer.from(key!).toString().startsWith(`${stream}/`),
   )
   const last = own.at(-1)?.value
@@ -95,8 +95,9 @@ test('a gateway that is killed in the middle of a run loses nothing, repeats not
     const own = await gateway()
     await until(() => api.asked.length > asked + pages, 'some pages', 60_000)
     await own.stop('SIGKILL')
-    const records = ids(await committedRecords(kafka, topic))
+    // What the killed one had under way is decided once its position can be read.
     const at = await position(name)
+    const records = ids(await committedRecords(kafka, topic))
     expect(records).toEqual(Array.from({ length: records.length }, (_, i) => i))
     expect((at?.run?.pages ?? 0) * 4).toBe(records.length)
   }

@@ -42,7 +42,7 @@ export type SourcesTopicHooks = {
 
 const WISH = 'intent/'
 
-/** Joins: reads the topic to its end, then asks for the lead, which the consumer group gives to one gateway at a time. */
+/** Reads the topic to its end, and asks for the lead, which the consumer group gives to one gateway at a time. */
 export async function joinSourcesTopic(
   kafka: KafkaPort,
   producer: () => Producer | null,
@@ -86,12 +86,8 @@ export async function joinSourcesTopic(
       return Promise.resolve({ position: highWatermark, handler })
     },
   })
-  try {
-    await member.start()
-  } catch (error) {
-    await follower.stop()
-    throw error
-  }
+  // In the background: what is asked for needs no lead, and a group whose last member was killed waits for its session to end.
+  const joining = member.start().catch(onBroken)
 
   async function put(key: string, value: Entry | null): Promise<void> {
     const to = producer()
@@ -134,6 +130,7 @@ export async function joinSourcesTopic(
     async stop() {
       leader = false
       await member.stop()
+      await joining
       await follower.stop()
     },
   }
