@@ -15,10 +15,11 @@ import {
 } from './core/planner.ts'
 import type { Clock, JobEngine, RunStore } from './core/ports.ts'
 import { isOpen, iso, revive } from './core/run-state.ts'
-import { forgettable, type RunTable } from './core/run-table.ts'
-import { resumeProblem, runProblem, type StreamStop, stopProblem, withStream } from './core/streaming.ts'
+import type { RunTable } from './core/run-table.ts'
+import { resumeProblem, runProblem, stopProblem, withStream } from './core/streaming.ts'
 import { vectorSize } from './core/vector.ts'
 import { driveRun } from './drive-run.ts'
+import { createRunWriter } from './run-writer.ts'
 
 export type JobLoopDeps = {
   readonly job: JobDefinition
@@ -43,7 +44,7 @@ export type JobLoop = {
   wake(): void
   request(full: boolean): Promise<Run>
   retry(run: Run): Promise<Run>
-  /** Asks the run that streams to end with a savepoint; resolves once that is written down. */
+  /** Asks the run that streams to end with a savepoint. Written down on return, whatever the engine is busy with. */
   stopStream(): Promise<Run>
   /** Goes on from the savepoint of the run that was stopped, or from the one that is named. */
   resumeStream(from: string | null): Promise<Run>
@@ -54,13 +55,13 @@ export type JobLoop = {
 
 export function startJobLoop(deps: JobLoopDeps): JobLoop {
   const { job, table, clock } = deps
+  const writer = createRunWriter({ ...deps, job: job.name })
   const stopping = new AbortController()
   const since = clock.now()
   /** By run id; a run that took another's place has an entry beside it. */
   const driving = new Map<string, Promise<void>>()
   let busy = 0
   const requests: { full: boolean; at: string; done: PromiseWithResolvers<Run> }[] = []
-  const stops = new Map<string, { stop: StreamStop; done: PromiseWithResolvers<Run> }>()
   let activity: Activity | null = null
   let nap = new AbortController()
 
@@ -78,22 +79,6 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
     }
   }
 
-  async function save(run: Run): Promise<void> {
-    await deps.store.putRun(run)
-    table.set(run)
-    deps.entered(run)
-    const asked = stops.get(run.id)
-    if (asked && (run.streaming?.stop || !isOpen(run))) {
-      stops.delete(run.id)
-      asked.done.resolve(run)
-    }
-    if (isOpen(run)) return
-    for (const { id } of forgettable(table.of(job.name), deps.keepRuns)) {
-      await deps.store.dropRun(id)
-      table.delete(id)
-    }
-  }
-
   function launch(run: Run): void {
     busy++
     const driven: Promise<void> = driveRun(
@@ -102,7 +87,7 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
         engine: deps.engine,
         clock,
         jitter: deps.jitter,
-        save,
+        save: writer.save,
         replace(waiting) {
           const other = replacement(moment(), waiting)
           if (other === null) return null
@@ -112,8 +97,8 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
           return other
         },
         wantsStop(current) {
-          const asked = stops.get(current.id)
-          if (asked) return asked.stop
+          const asked = writer.takeStop(current.id)
+          if (asked) return asked
           const moved = movedStreams(moment()).length > 0
           return moved && current.attempt > 0 ? { at: iso(clock.now()), reason: 'cutover' } : null
         },
@@ -157,7 +142,7 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
       }
       activity = null
       const request = decision.run.trigger === 'manual' ? requests.shift() : undefined
-      await save(decision.run)
+      await writer.save(decision.run)
       request?.done.resolve(decision.run)
       launch(decision.run)
     }
@@ -175,18 +160,26 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
 
   const latest = (): Run | null => table.of(job.name).at(-1) ?? null
 
-  async function resumed(from: string | null): Promise<Run> {
-    const run = latest()
-    refuse(resumeProblem(run, from, movedStreams(moment()).length > 0))
-    const again = withStream(revive(run!, run!.asOf, clock.now()), {
-      recoverFrom: from ?? run!.streaming!.recoverFrom,
-      stop: null,
-      engineState: null,
-      changed: false,
+  const resumed = (from: string | null): Promise<Run> =>
+    asked(() => {
+      const run = latest()
+      refuse(resumeProblem(run, from, movedStreams(moment()).length > 0))
+      return withStream(revive(run!, run!.asOf, clock.now()), {
+        recoverFrom: from ?? run!.streaming!.recoverFrom,
+        stop: null,
+        engineState: null,
+        changed: false,
+      })
     })
-    await save(again)
+
+  /** Writes what a person wants of a run. */
+  async function asked(change: () => Run): Promise<Run> {
+    const run = await writer.write(() => {
+      if (stopping.signal.aborted) throw standby()
+      return change()
+    })
     wake()
-    return again
+    return run
   }
 
   function refuse(problem: string | null): void {
@@ -211,23 +204,18 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
     },
     async retry(run) {
       if (run.streaming !== undefined && run.id === latest()?.id) return resumed(null)
-      if (run.state !== 'dead') throw new MeshError('MESH_JOB_NOT_DEAD', `run ${run.id} is ${run.state}`)
-      const asOf = table.of(job.name).at(-1)?.asOf ?? run.asOf
-      const again = revive(run, asOf, clock.now())
-      await save(again)
-      wake()
-      return again
+      return asked(() => {
+        const found = table.get(run.id) ?? run
+        if (found.state !== 'dead') throw new MeshError('MESH_JOB_NOT_DEAD', `run ${found.id} is ${found.state}`)
+        return revive(found, latest()?.asOf ?? found.asOf, clock.now())
+      })
     },
-    async stopStream() {
-      const run = latest()
-      refuse(stopProblem(run))
-      const before = stops.get(run!.id)
-      if (before) return before.done.promise
-      if (run!.streaming!.stop) return run!
-      const done = Promise.withResolvers<Run>()
-      stops.set(run!.id, { stop: { at: iso(clock.now()), reason: 'asked' }, done })
-      return done.promise
-    },
+    stopStream: () =>
+      asked(() => {
+        const run = latest()
+        refuse(stopProblem(run))
+        return run!.streaming!.stop ? run! : writer.withStop(run!, { at: iso(clock.now()), reason: 'asked' })
+      }),
     resumeStream: resumed,
     view() {
       const runs = table.of(job.name)
@@ -247,15 +235,18 @@ export function startJobLoop(deps: JobLoopDeps): JobLoop {
     },
     async stop() {
       stopping.abort()
-      for (const { done } of [...requests.splice(0), ...stops.values()]) {
+      for (const { done } of requests.splice(0)) {
         done.promise.catch(() => {})
-        done.reject(new MeshError('MESH_JOB_STANDBY', 'this job-trigger is stopping'))
+        done.reject(standby())
       }
       await running
       await Promise.all(driving.values())
+      await writer.settled()
     },
   }
 }
+
+const standby = (): MeshError => new MeshError('MESH_JOB_STANDBY', 'this job-trigger is stopping')
 
 /** The longest that a timer of Node takes. */
 const FOREVER_MS = 2_147_483_647

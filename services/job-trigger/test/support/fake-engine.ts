@@ -8,6 +8,8 @@ export type FakeEngine = JobEngine & {
   /** Runs that ended well, in order. */
   readonly done: Execution[]
   away: boolean
+  /** A submission resolves only after it, as one that is compiled for minutes. */
+  compiled: Promise<void>
   /** Decides what a new execution comes to; `hold` leaves it running. */
   behave: (execution: Execution) => 'succeed' | 'fail' | 'hold'
   finish(id: string, how: 'succeed' | 'fail'): void
@@ -27,6 +29,7 @@ export function createFakeEngine(): FakeEngine {
     begun: [],
     done: [],
     away: false,
+    compiled: Promise.resolve(),
     behave: () => 'succeed',
     checkpoints: new Map(),
     savepoints: 'good',
@@ -53,6 +56,7 @@ export function createFakeEngine(): FakeEngine {
       if (statuses.has(execution.id)) return
       engine.begun.push(execution)
       executions.set(execution.id, execution)
+      await engine.compiled
       statuses.set(execution.id, { state: 'running' })
       const outcome = engine.behave(execution)
       if (outcome !== 'hold') engine.finish(execution.id, outcome)
