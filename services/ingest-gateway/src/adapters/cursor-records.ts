@@ -4,7 +4,7 @@ import { CURSORS_TOPIC } from '@mesh/shared/core/topics'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { realScheduler, sleep } from '@mesh/shared/kafka/scheduler'
 
-/** A broker ends an open transaction after its timeout, which is 60 s here, and looks for such every 10 s. */
+/** A broker ends an open transaction after its timeout, and looks for such every 10 s; the sources' own is 30 s. */
 const OPEN_AT_MOST_MS = 75_000
 const LOOK_AGAIN_MS = 20
 

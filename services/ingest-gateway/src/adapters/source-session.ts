@@ -19,7 +19,8 @@ export type SessionOptions = {
 /** The value of a record on `mesh.cursors`. */
 type CursorRecord = { readonly seq: number; readonly at: string; readonly state: unknown }
 
-const TRANSACTION_TIMEOUT_MS = 60_000
+/** One page is written in it. What a killed gateway leaves open holds up the opening of other sources for as long (cursor-records.ts). */
+const TRANSACTION_TIMEOUT_MS = 30_000
 
 /**
  * Takes the transactional id first, so that whoever held it can write nothing any more, and reads the position then: what is read
