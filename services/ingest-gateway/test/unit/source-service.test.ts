@@ -1,7 +1,9 @@
 import { isMeshError } from '@mesh/shared/core/errors'
+import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { createMemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import { until } from '@mesh/shared/testing/until'
 import { expect, test } from 'vitest'
+import { joinSourcesTopic, SOURCES_GROUP } from '../../src/adapters/sources/sources-topic.ts'
 import type { Wish } from '../../src/core/sources/source-types.ts'
 import { createSourceService, type SourceService } from '../../src/source-service.ts'
 import { directoryOf } from '../support/gateway.ts'
@@ -85,4 +87,35 @@ test('without any stream that has a source nothing is made', async () => {
   await own.stop()
   expect(own.wishOf('api')).toBeNull()
   expect(await kafka.admin.topicIds(['mesh.sources'])).toEqual(new Map())
+})
+
+test('wishes are known before the lead is asked for, and the group is left only once it is joined', async () => {
+  const kafka = createMemoryKafka()
+  const joining = Promise.withResolvers<void>()
+  const seen: string[] = []
+  const port: KafkaPort = {
+    ...kafka,
+    consumer(options) {
+      const own = kafka.consumer(options)
+      if (options.groupId !== SOURCES_GROUP) return own
+      return {
+        ...own,
+        async start() {
+          await joining.promise
+          seen.push('joined')
+          await own.start()
+        },
+        async stop() {
+          seen.push('left')
+          await own.stop()
+        },
+      }
+    },
+  }
+  const topic = await joinSourcesTopic(port, () => null, { onBroken: () => seen.push('broken'), onWishes: () => {} })
+  expect(topic.wishOf('api').intent).toBe('running')
+  const stopping = topic.stop()
+  joining.resolve()
+  await stopping
+  expect(seen).toEqual(['joined', 'left'])
 })

@@ -129,8 +129,9 @@ export async function joinSourcesTopic(
     putAudit: (audit) => put(`audit/${audit.stream}`, { audit }),
     async stop() {
       leader = false
-      await member.stop()
+      // Left only once it is joined: a member that is stopped before never says that it is.
       await joining
+      await member.stop()
       await follower.stop()
     },
   }
