@@ -25,7 +25,7 @@ export async function readCursorRecords(
   const [offsets] = await kafka.admin.offsets(CURSORS_TOPIC)
   if (offsets === undefined) return null
   const { logStartOffset, highWatermark } = offsets
-  await decided(kafka, highWatermark, openAtMostMs)
+  if (offsets.lastStableOffset < highWatermark) await decided(kafka, highWatermark, openAtMostMs)
   const found = new Map<string, Uint8Array>()
   const range = { partition: 0, from: logStartOffset, to: highWatermark }
   await kafka.readRanges(CURSORS_TOPIC, [range], (batch) => {
