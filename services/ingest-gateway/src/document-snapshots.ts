@@ -34,7 +34,7 @@ export function createDocumentSnapshots(options: {
         try {
           const position = session.state as MongoPosition | null
           const next = anew || position === null ? null : withSnapshotAgain(position)
-          await session.commit({ topic: stream.rawTopic, records: [], state: next })
+          await session.commit({ records: [], state: next })
         } finally {
           await session.close()
         }

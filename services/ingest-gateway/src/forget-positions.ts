@@ -1,4 +1,4 @@
-import { CURSORS_TOPIC, rawTopic } from '@mesh/shared/core/topics'
+import { rawTopic } from '@mesh/shared/core/topics'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { readCursorRecords } from './adapters/cursor-records.ts'
 import { openSourceSession } from './adapters/source-session.ts'
@@ -24,7 +24,7 @@ export async function forgetPositions(kafka: KafkaPort, source: string, now: () 
       if (session.state === null) continue
       const { state, parts } = forgotten(kind, session.state)
       const gone = parts === 'kept' ? [] : [...session.parts.keys()].map((name) => [name, null] as const)
-      await session.commit({ topic: CURSORS_TOPIC, records: [], state, parts: new Map(gone) })
+      await session.commit({ records: [], state, parts: new Map(gone) })
       forgot.push(key)
     } finally {
       await session.close()

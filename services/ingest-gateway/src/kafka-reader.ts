@@ -138,7 +138,7 @@ export function createKafkaReader(options: KafkaReaderOptions): Service {
     state: ForeignState,
     records: Parameters<SourceSession['commit']>[0]['records'],
   ): Promise<void> {
-    return session.commit({ topic: stream.rawTopic, records, state })
+    return session.commit({ records, state })
   }
 
   function recreated(partition: number): MeshError {

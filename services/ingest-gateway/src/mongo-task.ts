@@ -53,7 +53,7 @@ export async function runMongo(options: MongoTaskOptions, session: SourceSession
   }
 
   async function commit(records: readonly RecordToSend[], next: MongoPosition): Promise<void> {
-    await session.commit({ topic: stream.rawTopic, records, state: next })
+    await session.commit({ records, state: next })
     position = next
     if (records.length > 0) report.written(records.length)
     report.ok(shownPosition(next))
@@ -69,7 +69,7 @@ export async function runMongo(options: MongoTaskOptions, session: SourceSession
       await changes.close()
     }
     // Where the changes begin is decided once.
-    await session.commit({ topic: stream.rawTopic, records: [], state: first })
+    await session.commit({ records: [], state: first })
     return first
   }
 

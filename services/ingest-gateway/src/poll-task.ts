@@ -113,7 +113,7 @@ async function write(options: PollTaskOptions, place: Place, page: Page): Promis
   // A turn that changes nothing but its time needs no record: a restart polls once more.
   if (records.length > 0 || !isSameBut(state, page.next)) {
     const parts = place.takeChanged?.() ?? new Map<string, unknown>()
-    await session.commit({ topic: stream.rawTopic, records, state: keptState(spec, page.next), parts })
+    await session.commit({ records, state: keptState(spec, page.next), parts })
   }
   if (records.length > 0) options.report.written(records.length)
   return page

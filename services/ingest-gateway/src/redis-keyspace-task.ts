@@ -106,7 +106,7 @@ export async function runRedisKeyspace(
     }
     if (records.length === 0) return
     const state: KeyspaceState = { seq }
-    await session.commit({ topic: options.stream.rawTopic, records, state, parts: table.takeChanged() })
+    await session.commit({ records, state, parts: table.takeChanged() })
     report.written(records.length)
   }
 }

@@ -108,7 +108,7 @@ export async function runRedisStream(
     const fresh = entries.filter(({ id }) => before === null || isEntryAfter(id, before))
     const last = fresh.at(-1)?.id ?? before
     const next: StreamState = { last, read: state.read === null ? null : state.read + fresh.length }
-    await session.commit({ topic: options.stream.rawTopic, records, state: next })
+    await session.commit({ records, state: next })
     state = next
     report.written(records.length)
     await redis.command('XACK', key, group, ...entries.map(({ id }) => id))

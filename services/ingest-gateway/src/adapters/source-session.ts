@@ -27,10 +27,10 @@ const TRANSACTION_TIMEOUT_MS = 30_000
  * is what counts. The position's record carries a number that every step raises by one; it tells what became of a step.
  */
 export async function openSourceSession(options: SessionOptions): Promise<SourceSession> {
-  const { kafka, id, transactionalId, topic: raw, now } = options
+  const { kafka, id, transactionalId, topic, now } = options
   const producer = await kafka.transactional({
     transactionalId,
-    topics: [raw, CURSORS_TOPIC],
+    topics: [topic, CURSORS_TOPIC],
     timeoutMs: TRANSACTION_TIMEOUT_MS,
   })
   let found: Map<string, unknown>
@@ -48,7 +48,7 @@ export async function openSourceSession(options: SessionOptions): Promise<Source
     return there === next ? 'committed' : there === next - 1 ? 'absent' : 'foreign'
   }
 
-  async function commit({ topic, records, state, parts }: SourceWrite): Promise<void> {
+  async function commit({ records, state, parts }: SourceWrite): Promise<void> {
     const next = seq + 1
     const cursor: CursorRecord = { seq: next, at: new Date(now()).toISOString(), state }
     const cursors: RecordToSend[] = [...(parts ?? [])].map(([part, value]) => cursorRecord(partKey(id, part), value))

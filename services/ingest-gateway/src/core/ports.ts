@@ -49,7 +49,7 @@ export type ReadSecret = (reference: string) => Promise<string | null>
 
 /** What one transaction of a source makes visible at once. */
 export type SourceWrite = {
-  readonly topic: string
+  /** For the source's raw topic. */
   readonly records: readonly RecordToSend[]
   /** The position that the records belong to. */
   readonly state: unknown

@@ -23,7 +23,7 @@ function open(client: MemoryClient, id: string): Promise<SourceSession> {
 
 function page(session: SourceSession, n: number): Promise<void> {
   const record = { partition: 0, key: null, value: textBytes(`page ${n}`), headers: [] }
-  return session.commit({ topic: RAW, records: [record], state: { page: n } })
+  return session.commit({ records: [record], state: { page: n } })
 }
 
 /** Ends of this client's transactions do not reach the broker until the returned function lets them through. */
