@@ -1,6 +1,7 @@
 import { Admin as PlatformaticAdmin } from '@platformatic/kafka'
 import type * as KafkaJs from 'kafkajs'
 import { MeshError } from '../core/errors.ts'
+import { type AskAgain, askAgain } from './ask-again.ts'
 import type { KafkaConnection } from './connection.ts'
 import type { TransactionWire } from './lost-markers.ts'
 import type { Committed, KafkaAdmin, PartitionOffsets, TopicSpec } from './port.ts'
@@ -17,14 +18,16 @@ const SASL = { plain: 'PLAIN', 'scram-sha-256': 'SCRAM-SHA-256', 'scram-sha-512'
  * Metadata of a topic that was just created, or whose leader moved, is behind for a moment, and so is an offset whose transaction
  * is being ended.
  */
-const PASSING = new Set([
-  'NOT_LEADER_FOR_PARTITION',
-  'LEADER_NOT_AVAILABLE',
-  'UNKNOWN_TOPIC_OR_PARTITION',
-  'UNSTABLE_OFFSET_COMMIT',
-])
-const STALE_MS = 10_000
-const STALE_WAIT_MS = 100
+const STALE: AskAgain = {
+  passing: new Set([
+    'NOT_LEADER_FOR_PARTITION',
+    'LEADER_NOT_AVAILABLE',
+    'UNKNOWN_TOPIC_OR_PARTITION',
+    'UNSTABLE_OFFSET_COMMIT',
+  ]),
+  everyMs: 100,
+  forMs: 10_000,
+}
 
 export type KafkaJsAdmin = KafkaAdmin & {
   /** The offset as the last ended transaction left it; waits, for some seconds, while one holds an offset that is not decided. */
@@ -204,22 +207,4 @@ function inOrder(
   return { partition, logStartOffset, highWatermark: high, lastStableOffset }
 }
 
-/** Asks again, for a few seconds, while the answer is one that passes. */
-async function settled<T>(ask: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + STALE_MS
-  for (;;) {
-    try {
-      return await ask()
-    } catch (error) {
-      if (Date.now() > deadline || !isPassing(error)) throw error
-      await new Promise((resolve) => setTimeout(resolve, STALE_WAIT_MS))
-    }
-  }
-}
-
-function isPassing(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const { type, apiId, errors } = error as { type?: string; apiId?: string; errors?: unknown[] }
-  if (PASSING.has(type ?? '') || PASSING.has(apiId ?? '')) return true
-  return isPassing(error.cause) || (errors ?? []).some(isPassing)
-}
+const settled = <T>(ask: () => Promise<T>): Promise<T> => askAgain(ask, STALE)

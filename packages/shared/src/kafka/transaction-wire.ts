@@ -9,22 +9,25 @@ import {
   FindCoordinatorKeyTypes,
   metadataV12,
 } from '@platformatic/kafka'
+import { type AskAgain, answerNames, askAgain } from './ask-again.ts'
 import type { TransactionWire } from './lost-markers.ts'
 import type { TopicPartition } from './port.ts'
 
-/** The coordinator ends a transaction in the background; the next request of the producer is refused until then. */
-const RETRY_MS = 50
-const DEADLINE_MS = 30_000
 const UNKNOWN_TOPIC = 3
 const NOT_FOUND = 'TRANSACTIONAL_ID_NOT_FOUND'
-const PASSING = new Set([
-  'CONCURRENT_TRANSACTIONS',
-  'COORDINATOR_LOAD_IN_PROGRESS',
-  'COORDINATOR_NOT_AVAILABLE',
-  'NOT_COORDINATOR',
-  'NOT_LEADER_OR_FOLLOWER',
-  'LEADER_NOT_AVAILABLE',
-])
+/** The coordinator ends a transaction in the background; the next request of the producer is refused until then. */
+const ENDING: AskAgain = {
+  passing: new Set([
+    'CONCURRENT_TRANSACTIONS',
+    'COORDINATOR_LOAD_IN_PROGRESS',
+    'COORDINATOR_NOT_AVAILABLE',
+    'NOT_COORDINATOR',
+    'NOT_LEADER_OR_FOLLOWER',
+    'LEADER_NOT_AVAILABLE',
+  ]),
+  everyMs: 50,
+  forMs: 30_000,
+}
 
 /**
  * KIP-664's descriptions and the transaction requests of before KIP-890, whose end keeps the producer's epoch: kafkajs, whose session
@@ -87,7 +90,7 @@ export function createTransactionWire(admin: () => Admin): TransactionWire {
           const { transactionState: state, producerId, producerEpoch } = transactionStates[0]!
           return { state, producerId, producerEpoch }
         } catch (error) {
-          if (answers(error).includes(NOT_FOUND)) return null
+          if (answerNames(error).includes(NOT_FOUND)) return null
           throw error
         }
       }),
@@ -134,21 +137,4 @@ function passing(message: string): Error {
   return Object.assign(new Error(message), { apiId: 'LEADER_NOT_AVAILABLE' })
 }
 
-async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + DEADLINE_MS
-  for (;;) {
-    try {
-      return await ask()
-    } catch (error) {
-      if (Date.now() > deadline || !answers(error).some((name) => PASSING.has(name))) throw error
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
-    }
-  }
-}
-
-/** The names of the answers that an error of the client holds. */
-function answers(error: unknown): string[] {
-  if (!(error instanceof Error)) return []
-  const { apiId, errors } = error as { apiId?: string; errors?: unknown[] }
-  return [...(apiId ? [apiId] : []), ...answers(error.cause), ...(errors ?? []).flatMap(answers)]
-}
+const patiently = <T>(ask: () => Promise<T>): Promise<T> => askAgain(ask, ENDING)
