@@ -3,8 +3,8 @@ import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import type { KafkaPort, Producer } from '@mesh/shared/kafka/port'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Stack } from '../../../../packages/cli/src/stack/stack.ts'
+import { type OwnBroker, startOwnBroker } from '../../../../tests/setup/own-broker.ts'
 import { type GatewayProcess, publishStream, startGateway } from '../support/gateway-process.ts'
-import { type OwnBroker, startOwnBroker } from '../support/own-broker.ts'
 
 const STREAM = 'trouble'
 const PARTITIONS = 3

@@ -6,10 +6,10 @@ import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { until } from '@mesh/shared/testing/until'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Stack } from '../../../../packages/cli/src/stack/stack.ts'
+import { type OwnBroker, startOwnBroker } from '../../../../tests/setup/own-broker.ts'
 import type { SourceStatus } from '../../src/core/source-status.ts'
 import { committedRecords } from '../support/committed-records.ts'
 import { type GatewayProcess, publishStream, startGateway } from '../support/gateway-process.ts'
-import { type OwnBroker, startOwnBroker } from '../support/own-broker.ts'
 import { type PagedServer, servePaged, thingsUpTo } from '../support/paged-server.ts'
 
 const THINGS = 400

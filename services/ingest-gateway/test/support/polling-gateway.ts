@@ -7,7 +7,7 @@ import { meshTopics, rawTopicSpec } from '@mesh/shared/kafka/mesh-topics'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { createGuardedHttp } from '@mesh/shared/runtime/guarded-http'
 import { buildIngest, type RawIngest } from '@mesh/shared/schema/contract-ingest'
-import type { MemoryKafka } from '@mesh/shared/testing/memory-kafka'
+import { createMemoryKafka, type MemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import type { IngestStream } from '../../src/core/ports.ts'
 import type { SourceStatus } from '../../src/core/source-status.ts'
 import { UNASKED } from '../../src/core/sources/source-types.ts'
@@ -15,6 +15,7 @@ import { forgetPositions } from '../../src/forget-positions.ts'
 import { createSourceReaders } from '../../src/source-readers.ts'
 import { createSources, type SourcesOptions } from '../../src/sources.ts'
 import { contractOf, directoryOf, streamOf } from './gateway.ts'
+import { type PagedServer, servePaged, thingsUpTo } from './paged-server.ts'
 
 export const HTTP_SOURCE: HttpSource = {
   name: 'api',
@@ -42,6 +43,32 @@ export function pollOf(changes: Partial<RawIngest> = {}): IngestPoll {
     ...changes,
   }
   return buildIngest(raw) as IngestPoll
+}
+
+/** A poll by time with pages: of what `servePaged` serves. */
+export const BY_TIME = {
+  query: { since: '{{since}}', limit: '{{size}}', page: '{{page}}' },
+  cursor: { kind: 'time', at: '/at' },
+} as const
+
+export type PolledServer = {
+  readonly api: PagedServer
+  readonly kafka: MemoryKafka
+  readonly stream: IngestStream
+}
+
+/** A list of things behind HTTP, the stream that polls it, and its topics on a Kafka in memory. */
+export async function polledServer(
+  count: number,
+  changes: Partial<RawIngest>,
+  open: { push(part: { stop(): Promise<void> }): unknown },
+): Promise<PolledServer> {
+  const api = await servePaged(thingsUpTo(count))
+  open.push({ stop: () => api.close() })
+  const kafka = createMemoryKafka()
+  const stream = polledStream(pollOf(changes), { ...HTTP_SOURCE, url: api.url })
+  await createTopics(kafka, stream)
+  return { api, kafka, stream }
 }
 
 export function polledStream(

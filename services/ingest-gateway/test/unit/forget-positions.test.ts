@@ -1,18 +1,15 @@
 import { bytesText } from '@mesh/shared/core/record'
-import { createMemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import { until } from '@mesh/shared/testing/until'
 import { expect, test } from 'vitest'
 import { forgotten, readPositionKey } from '../../src/core/forgotten.ts'
 import { forgetPositions } from '../../src/forget-positions.ts'
-import { servePaged, thingsUpTo } from '../support/paged-server.ts'
 import {
-  createTopics,
+  BY_TIME,
   cursorState,
   eventIds,
-  HTTP_SOURCE,
+  type PolledServer,
   type PollingGateway,
-  polledStream,
-  pollOf,
+  polledServer,
   rawRecords,
   startPolling,
 } from '../support/polling-gateway.ts'
@@ -20,25 +17,14 @@ import { stoppedAfterEach } from '../support/stopped-after-each.ts'
 
 const open = stoppedAfterEach()
 
-const TIME = {
-  query: { since: '{{since}}', limit: '{{size}}', page: '{{page}}' },
-  cursor: { kind: 'time', at: '/at' },
-} as const
 const KEY = 'things/api/poll:/things'
 
-type World = {
-  readonly api: Awaited<ReturnType<typeof servePaged>>
-  readonly kafka: ReturnType<typeof createMemoryKafka>
-  readonly stream: ReturnType<typeof polledStream>
+type World = PolledServer & {
   readonly start: (name?: string) => Promise<PollingGateway>
 }
 
-async function world(changes: Parameters<typeof pollOf>[0]): Promise<World> {
-  const api = await servePaged(thingsUpTo(8))
-  open.push({ stop: () => api.close() })
-  const kafka = createMemoryKafka()
-  const stream = polledStream(pollOf(changes), { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+async function world(changes: Parameters<typeof polledServer>[1]): Promise<World> {
+  const { api, kafka, stream } = await polledServer(8, changes, open)
   return {
     api,
     kafka,
@@ -52,7 +38,7 @@ async function world(changes: Parameters<typeof pollOf>[0]): Promise<World> {
 }
 
 test('a poll that is forgotten reads everything again, under the ids that it had, without waiting for its turn', async () => {
-  const { api, kafka, stream, start } = await world({ ...TIME, every: '1h' })
+  const { api, kafka, stream, start } = await world({ ...BY_TIME, every: '1h' })
   const gateway = await start()
   await until(() => gateway.status().lastOk !== null, 'the first run')
   expect(await gateway.forget()).toEqual([KEY])
@@ -64,7 +50,7 @@ test('a poll that is forgotten reads everything again, under the ids that it had
 })
 
 test('another process that reads it is fenced and begins anew', async () => {
-  const { api, kafka, stream, start } = await world(TIME)
+  const { api, kafka, stream, start } = await world(BY_TIME)
   const gateway = await start('reader')
   await until(() => gateway.status().lastOk !== null, 'the first run')
   const asked = api.asked.length
@@ -88,7 +74,7 @@ test('a sweep goes on with its numbers and its keys: what is gone is still told'
 })
 
 test('positions of other sources are left alone, and of one that was never read there is nothing to forget', async () => {
-  const { kafka, start } = await world({ ...TIME, every: '1h' })
+  const { kafka, start } = await world({ ...BY_TIME, every: '1h' })
   const gateway = await start()
   await until(() => gateway.status().lastOk !== null, 'the first run')
   const before = cursorState(kafka)

@@ -5,6 +5,7 @@ import { test } from 'vitest'
 import { renderPulled } from '../../../../packages/cli/src/pulled-view.ts'
 import { type PagedServer, servePaged, type Thing, thingsUpTo } from '../support/paged-server.ts'
 import {
+  BY_TIME,
   createTopics,
   eventIds,
   HTTP_SOURCE,
@@ -24,10 +25,6 @@ type Case = {
   readonly bad: (path: string, response: ServerResponse, api: PagedServer) => boolean
 }
 
-const TIME = {
-  query: { since: '{{since}}', limit: '{{size}}', page: '{{page}}' },
-  cursor: { kind: 'time', at: '/at' },
-} as const
 const COUNT = 12
 /** Failures come after pauses of 0.5, 1, 2, 4 s at least: in this time three at most. */
 const WATCHED_MS = 3000
@@ -106,7 +103,7 @@ test.concurrent.for(CASES)(
     const api = await servePaged(thingsUpTo(COUNT))
     onTestFinished(() => api.close())
     const kafka = createMemoryKafka()
-    const stream = polledStream(pollOf({ ...TIME, ...one.poll }), { ...HTTP_SOURCE, url: api.url })
+    const stream = polledStream(pollOf({ ...BY_TIME, ...one.poll }), { ...HTTP_SOURCE, url: api.url })
     await createTopics(kafka, stream)
     let isBad = true
     api.intercept = (request, response) => {

@@ -1,16 +1,13 @@
 import { bytesText, headerText } from '@mesh/shared/core/record'
-import { createMemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import { until } from '@mesh/shared/testing/until'
 import { expect, test } from 'vitest'
-import { type PagedServer, servePaged, thingsUpTo } from '../support/paged-server.ts'
+import { thingsUpTo } from '../support/paged-server.ts'
 import {
-  createTopics,
+  BY_TIME,
   cursorState,
   eventIds,
-  HTTP_SOURCE,
   type PollingGateway,
-  polledStream,
-  pollOf,
+  polledServer,
   rawRecords,
   startPolling,
 } from '../support/polling-gateway.ts'
@@ -18,28 +15,15 @@ import { stoppedAfterEach } from '../support/stopped-after-each.ts'
 
 const open = stoppedAfterEach()
 
-async function server(count: number): Promise<PagedServer> {
-  const paged = await servePaged(thingsUpTo(count))
-  open.push({ stop: () => paged.close() })
-  return paged
-}
-
 function started(gateway: PollingGateway): PollingGateway {
   open.push(gateway)
   return gateway
 }
 
 const idsUpTo = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i))
-const TIME = {
-  query: { since: '{{since}}', limit: '{{size}}', page: '{{page}}' },
-  cursor: { kind: 'time', at: '/at' },
-} as const
 
 test('a run reads every page once, on the path of a posted event', async () => {
-  const api = await server(23)
-  const kafka = createMemoryKafka()
-  const stream = polledStream(pollOf(TIME), { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(23, BY_TIME, open)
   const gateway = started(await startPolling(kafka, stream, { ports: [api.port] }))
   await until(() => gateway.status().lastOk !== null, 'a run to end')
   const records = rawRecords(kafka, stream)
@@ -53,10 +37,7 @@ test('a run reads every page once, on the path of a posted event', async () => {
 })
 
 test('what an overlap reads again has the ids that it had', async () => {
-  const api = await server(3)
-  const kafka = createMemoryKafka()
-  const stream = polledStream(pollOf(TIME), { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(3, BY_TIME, open)
   started(await startPolling(kafka, stream, { ports: [api.port] }))
   await until(() => api.asked.length > 4, 'a second run')
   // The last thing lies on the cursor: each run reads it again.
@@ -64,10 +45,7 @@ test('what an overlap reads again has the ids that it had', async () => {
 })
 
 test('killed at any page, a poll goes on from its position: every event once, and the position never ahead of the records', async () => {
-  const api = await server(40)
-  const kafka = createMemoryKafka()
-  const stream = polledStream(pollOf({ ...TIME, every: '1h' }), { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(40, { ...BY_TIME, every: '1h' }, open)
   for (let life = 1; life <= 2; life++) {
     const client = kafka.client(`life-${life}`)
     const pages = api.asked.length + 2
@@ -83,10 +61,7 @@ test('killed at any page, a poll goes on from its position: every event once, an
 }, 40_000)
 
 test('of two gateways one polls; when it is paused the other goes on, and nothing of the first gets in after', async () => {
-  const api = await server(0)
-  const kafka = createMemoryKafka()
-  const stream = polledStream(pollOf({ pages: undefined as never, query: {} }), { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(0, { pages: undefined as never, query: {} }, open)
   const [one, two] = [kafka.client('one'), kafka.client('two')]
   const gateways = [
     started(await startPolling(one, stream, { ports: [api.port] })),
@@ -108,10 +83,7 @@ test('of two gateways one polls; when it is paused the other goes on, and nothin
 }, 60_000)
 
 test('a server that fails is told with its code, asked again with pauses, and nothing is lost', async () => {
-  const api = await server(12)
-  const kafka = createMemoryKafka()
-  const stream = polledStream(pollOf(TIME), { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(12, BY_TIME, open)
   let bad = 2
   api.intercept = (request, response) => {
     if (!request.url!.includes('page=5') || bad-- <= 0) return false
@@ -128,10 +100,7 @@ test('a server that fails is told with its code, asked again with pauses, and no
 }, 30_000)
 
 test('a server that asks for time is given it, and then asked for the same page', async () => {
-  const api = await server(12)
-  const kafka = createMemoryKafka()
-  const stream = polledStream(pollOf(TIME), { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(12, BY_TIME, open)
   const times: number[] = []
   api.intercept = (request, response) => {
     if (!request.url!.includes('page=5')) return false
@@ -151,10 +120,7 @@ test('a server that asks for time is given it, and then asked for the same page'
 }, 30_000)
 
 test('one event that cannot become a record stops the page, is named, and comes with the others once it is right', async () => {
-  const api = await server(4)
-  const kafka = createMemoryKafka()
-  const stream = polledStream(pollOf({ query: {}, pages: undefined as never }), { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(4, { query: {}, pages: undefined as never }, open)
   const good = api.things
   api.things = [...good.slice(0, 3), { at: 'x' } as never]
   const gateway = started(await startPolling(kafka, stream, { ports: [api.port] }))
@@ -168,10 +134,7 @@ test('one event that cannot become a record stops the page, is named, and comes 
 }, 30_000)
 
 test('a sweep turns what is gone into a delete of its key, once', async () => {
-  const api = await server(12)
-  const kafka = createMemoryKafka()
-  const stream = polledStream(pollOf({ deletes: 'sweep' }), { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(12, { deletes: 'sweep' }, open)
   const gateway = started(await startPolling(kafka, stream, { ports: [api.port] }))
   await until(() => gateway.status().lastOk !== null, 'a run to end')
   api.things = api.things.filter(({ id }) => id !== 3 && id !== 7)
@@ -199,10 +162,7 @@ test('a sweep turns what is gone into a delete of its key, once', async () => {
 }, 30_000)
 
 test('what moves between the requests of a sweep is missing from one run, and is not deleted', async () => {
-  const api = await server(12)
-  const kafka = createMemoryKafka()
-  const stream = polledStream(pollOf({ deletes: 'sweep' }), { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(12, { deletes: 'sweep' }, open)
   let runs = 0
   // Every second run is read while thing 7 has just moved to a page that was read before.
   api.intercept = (request) => {
@@ -215,13 +175,7 @@ test('what moves between the requests of a sweep is missing from one run, and is
 }, 30_000)
 
 test('a list that a server calls unchanged is no list without rows: a sweep asks for it whole', async () => {
-  const api = await server(4)
-  const kafka = createMemoryKafka()
-  const stream = polledStream(pollOf({ query: {}, pages: undefined as never, deletes: 'sweep' }), {
-    ...HTTP_SOURCE,
-    url: api.url,
-  })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(4, { query: {}, pages: undefined as never, deletes: 'sweep' }, open)
   const conditions: unknown[] = []
   api.intercept = (request, response) => {
     conditions.push(request.headers['if-none-match'])
@@ -237,10 +191,7 @@ test('a list that a server calls unchanged is no list without rows: a sweep asks
 }, 30_000)
 
 test('a sweep that would remember more keys than it may says so and takes nothing', async () => {
-  const api = await server(12)
-  const kafka = createMemoryKafka()
-  const stream = polledStream(pollOf({ deletes: 'sweep', maxKeys: 3 }), { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(12, { deletes: 'sweep', maxKeys: 3 }, open)
   const gateway = started(await startPolling(kafka, stream, { ports: [api.port] }))
   await until(() => gateway.status().error?.code === 'MESH_SOURCE_TOO_MANY_KEYS', 'the failure')
   expect(rawRecords(kafka, stream)).toEqual([])

@@ -3,7 +3,6 @@ import { loadConfig } from '@mesh/shared/runtime/config'
 import { createHttpServer } from '@mesh/shared/runtime/http-server'
 import { SILENT_LOGGER } from '@mesh/shared/runtime/logger'
 import { createTelemetry } from '@mesh/shared/runtime/telemetry'
-import { createMemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import { until } from '@mesh/shared/testing/until'
 import { expect, test } from 'vitest'
 import { CONFIG, CONFIG_PREFIX } from '../../src/config.ts'
@@ -13,8 +12,8 @@ import type { SourceStatus } from '../../src/core/source-status.ts'
 import { createPulledSources } from '../../src/pulled-sources.ts'
 import { createGatewayTelemetry } from '../../src/telemetry.ts'
 import { API_KEY, directoryOf } from '../support/gateway.ts'
-import { type PagedServer, servePaged, thingsUpTo } from '../support/paged-server.ts'
-import { createTopics, eventIds, HTTP_SOURCE, polledStream, pollOf, rawRecords } from '../support/polling-gateway.ts'
+import { type PagedServer, thingsUpTo } from '../support/paged-server.ts'
+import { BY_TIME, eventIds, polledServer, rawRecords } from '../support/polling-gateway.ts'
 import { stoppedAfterEach } from '../support/stopped-after-each.ts'
 
 const open = stoppedAfterEach()
@@ -90,15 +89,7 @@ type World = {
 }
 
 async function world(): Promise<World> {
-  const api = await servePaged(thingsUpTo(4))
-  open.push({ stop: () => api.close() })
-  const kafka = createMemoryKafka()
-  const poll = pollOf({
-    query: { since: '{{since}}', limit: '{{size}}', page: '{{page}}' },
-    cursor: { kind: 'time', at: '/at' },
-  })
-  const stream = polledStream(poll, { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(4, BY_TIME, open)
   return {
     api,
     ids: () => eventIds(rawRecords(kafka, stream)),

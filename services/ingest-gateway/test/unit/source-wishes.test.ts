@@ -3,14 +3,12 @@ import { until } from '@mesh/shared/testing/until'
 import { expect, test } from 'vitest'
 import { joinSourcesTopic, type SourcesTopic } from '../../src/adapters/sources/sources-topic.ts'
 import { UNASKED, type Wish } from '../../src/core/sources/source-types.ts'
-import { servePaged, thingsUpTo } from '../support/paged-server.ts'
+import { type PagedServer, thingsUpTo } from '../support/paged-server.ts'
 import {
-  createTopics,
+  BY_TIME,
   eventIds,
-  HTTP_SOURCE,
   type PollingGateway,
-  polledStream,
-  pollOf,
+  polledServer,
   rawRecords,
   startPolling,
 } from '../support/polling-gateway.ts'
@@ -22,7 +20,7 @@ const PAUSED: Wish = { intent: 'paused', restartedAt: null }
 const DELETED: Wish = { intent: 'deleted', restartedAt: null }
 
 type World = {
-  readonly api: Awaited<ReturnType<typeof servePaged>>
+  readonly api: PagedServer
   readonly gateway: PollingGateway
   readonly ids: () => string[]
   readonly ask: (wish: Wish | null) => void
@@ -30,15 +28,7 @@ type World = {
 
 /** A poll of a list that only grows, and an operator. */
 async function world(first: Wish | null): Promise<World> {
-  const api = await servePaged(thingsUpTo(4))
-  open.push({ stop: () => api.close() })
-  const kafka = createMemoryKafka()
-  const poll = pollOf({
-    query: { since: '{{since}}', limit: '{{size}}', page: '{{page}}' },
-    cursor: { kind: 'time', at: '/at' },
-  })
-  const stream = polledStream(poll, { ...HTTP_SOURCE, url: api.url })
-  await createTopics(kafka, stream)
+  const { api, kafka, stream } = await polledServer(4, BY_TIME, open)
   let wish = first
   const gateway = await startPolling(kafka, stream, { ports: [api.port], wishOf: () => wish })
   open.push(gateway)

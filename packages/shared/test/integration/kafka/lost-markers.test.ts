@@ -1,15 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { type Stack, startStack } from '../../../../cli/src/stack/stack.ts'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type OwnBroker, startOwnBroker } from '../../../../../tests/setup/own-broker.ts'
 import { bytesText, textBytes } from '../../../src/core/record.ts'
 import { type ConnectedKafka, connectKafka } from '../../../src/kafka/connect-kafka.ts'
 import { API, type KafkaProxy, startKafkaProxy } from '../../../src/testing/kafka-proxy.ts'
 import { plainClient } from '../../support/plain-kafkajs.ts'
 
-const ROOT = new URL('../../../../../', import.meta.url).pathname
 const BROKER_RESOURCE = 4
 const NO_ERROR = Buffer.alloc(8)
 
@@ -19,25 +15,15 @@ const NO_ERROR = Buffer.alloc(8)
  * ask its coordinator (`transaction.partition.verification.enable`), so the test has one of its own.
  */
 describe('a transaction whose markers were lost', { timeout: 120_000 }, () => {
-  let stateDir: string
-  let stack: Stack
+  let broker: OwnBroker
   let kafka: ConnectedKafka
   let proxy: KafkaProxy
   let topic: string
   let input: string
 
   beforeAll(async () => {
-    stateDir = await mkdtemp(join(tmpdir(), 'mesh-lost-markers-'))
-    stack = await startStack({
-      stateDir,
-      cacheDir: inject('stackCache'),
-      codeDir: ROOT,
-      env: process.env,
-      ports: 'free',
-      only: ['kafka'],
-      archives: false,
-    })
-    const brokers = [stack.addresses.kafkaBrokers]
+    broker = await startOwnBroker('lost-markers')
+    const brokers = [broker.stack.addresses.kafkaBrokers]
     const admin = plainClient(brokers).admin()
     await admin.connect()
     const configEntries = [{ name: 'transaction.partition.verification.enable', value: 'false' }]
@@ -49,8 +35,7 @@ describe('a transaction whose markers were lost', { timeout: 120_000 }, () => {
   afterAll(async () => {
     await kafka?.close()
     await proxy?.close()
-    await stack?.stop()
-    await rm(stateDir, { recursive: true, force: true })
+    await broker?.stop()
   })
   beforeEach(async () => {
     topic = `out-${randomUUID()}`
@@ -94,7 +79,7 @@ describe('a transaction whose markers were lost', { timeout: 120_000 }, () => {
 
   it('plain Kafka and kafkajs commit it with the next one, although it was aborted', async () => {
     await leave('abort')
-    const next = plainClient([stack.addresses.kafkaBrokers]).producer({
+    const next = plainClient([broker.stack.addresses.kafkaBrokers]).producer({
       transactionalId: topic,
       maxInFlightRequests: 1,
     })
@@ -132,7 +117,7 @@ describe('a transaction whose markers were lost', { timeout: 120_000 }, () => {
 
   it('what an owner in between did not get to settle is committed: its end may have been confirmed', async () => {
     await leave('commit')
-    const between = plainClient([stack.addresses.kafkaBrokers]).producer({
+    const between = plainClient([broker.stack.addresses.kafkaBrokers]).producer({
       transactionalId: topic,
       maxInFlightRequests: 1,
     })

@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
-import { type Stack, startStack } from '../../../../cli/src/stack/stack.ts'
+import { startOwnBroker } from '../../../../../tests/setup/own-broker.ts'
+import type { Stack } from '../../../../cli/src/stack/stack.ts'
 import { bytesText, type RecordToSend, textBytes } from '../../../src/core/record.ts'
 import { connectKafka } from '../../../src/kafka/connect-kafka.ts'
 import { PRODUCER_CLIENTS } from '../../../src/kafka/connection.ts'
@@ -13,7 +11,6 @@ import type { KafkaPort, Producer } from '../../../src/kafka/port.ts'
 import { API, type KafkaProxy, startKafkaProxy } from '../../../src/testing/kafka-proxy.ts'
 import { until } from '../../../src/testing/until.ts'
 
-const ROOT = new URL('../../../../../', import.meta.url).pathname
 const PARTITIONS = 2
 const [broker] = inject('kafkaBrokers').split(',')
 
@@ -148,17 +145,8 @@ describe.each(PRODUCER_CLIENTS)('%s, producing while the broker is killed and co
 })
 
 async function ownBroker(): Promise<{ stack: Stack; brokers: string[] }> {
-  const stateDir = await mkdtemp(join(tmpdir(), 'mesh-producer-'))
-  onTestFinished(() => rm(stateDir, { recursive: true, force: true }))
-  const stack = await startStack({
-    stateDir,
-    cacheDir: inject('stackCache'),
-    codeDir: ROOT,
-    env: process.env,
-    ports: 'free',
-    only: ['kafka'],
-    archives: false,
-  })
-  onTestFinished(() => stack.stop())
+  const own = await startOwnBroker('producer')
+  onTestFinished(() => own.stop())
+  const { stack } = own
   return { stack, brokers: stack.addresses.kafkaBrokers.split(',') }
 }

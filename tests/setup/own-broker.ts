@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { inject } from 'vitest'
-import { type Stack, startStack } from '../../../../packages/cli/src/stack/stack.ts'
+import { type Stack, startStack } from '../../packages/cli/src/stack/stack.ts'
 
 export type OwnBroker = {
   readonly stack: Stack
@@ -12,7 +12,7 @@ export type OwnBroker = {
   stop(): Promise<void>
 }
 
-const ROOT = new URL('../../../../', import.meta.url).pathname
+const ROOT = new URL('../../', import.meta.url).pathname
 
 /** A broker that a test may stop, kill and start again: the shared one is everybody's. */
 export async function startOwnBroker(name: string): Promise<OwnBroker> {
