@@ -4,7 +4,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { ERRORS } from '@mesh/shared/core/errors'
+import { ERRORS } from '@mesh/shared/core/error-codes'
 import type { ConfigSchema, Setting } from '@mesh/shared/runtime/config'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -30,7 +30,7 @@ function renderErrors(): string {
   const rows = Object.entries(ERRORS)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([code, { status, hint }]) => `### ${code}\nHTTP ${status}. ${hint}\n`)
-  return `# Error codes\n\nGenerated from \`packages/shared/src/core/errors.ts\`. A code is never reused.\n\n${rows.join('\n')}`
+  return `# Error codes\n\nGenerated from \`packages/shared/src/core/error-codes.ts\`. A code is never reused.\n\n${rows.join('\n')}`
 }
 
 async function renderConfig(): Promise<string> {

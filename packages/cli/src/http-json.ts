@@ -1,4 +1,5 @@
-import { ERRORS, type ErrorCode, MeshError } from '@mesh/shared/core/errors'
+import { ERRORS, type ErrorCode } from '@mesh/shared/core/error-codes'
+import { MeshError } from '@mesh/shared/core/errors'
 
 /**
  * One JSON call to a service of the mesh. An error answer `{code, message, place}` becomes the MeshError it was.

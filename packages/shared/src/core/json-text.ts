@@ -1,5 +1,5 @@
 import { Buffer, isUtf8 } from 'node:buffer'
-import type { ErrorCode } from './errors.ts'
+import type { ErrorCode } from './error-codes.ts'
 import { MeshError } from './errors.ts'
 import { JsonSyntaxError, scanValue, skipSpace } from './json-scan.ts'
 

@@ -1,4 +1,4 @@
-import { ERRORS, type ErrorCode } from '@mesh/shared/core/errors'
+import { ERRORS, type ErrorCode } from '@mesh/shared/core/error-codes'
 import { RECEIPT_SCHEMAS } from './openapi-schemas.ts'
 import type { IngestStream } from './ports.ts'
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { describeError, ERRORS, MeshError } from '../../../src/core/errors.ts'
+import { ERRORS } from '../../../src/core/error-codes.ts'
+import { describeError, MeshError } from '../../../src/core/errors.ts'
 
 describe('the table of errors', () => {
   it.each(Object.entries(ERRORS))(

@@ -1,4 +1,5 @@
-import { type ErrorCode, MeshError } from '@mesh/shared/core/errors'
+import { type ErrorCode } from '@mesh/shared/core/error-codes'
+import { MeshError } from '@mesh/shared/core/errors'
 
 /** What the driver's errors have that counts here. */
 type ServerError = {

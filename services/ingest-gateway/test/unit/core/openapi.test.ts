@@ -1,4 +1,4 @@
-import { ERRORS } from '@mesh/shared/core/errors'
+import { ERRORS } from '@mesh/shared/core/error-codes'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { describe, expect, test } from 'vitest'
 import { describeGateway } from '../../../src/core/openapi.ts'
