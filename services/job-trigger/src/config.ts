@@ -178,6 +178,9 @@ export const CONFIG: Settings = {
 
 export type Config = ConfigOf<Settings>
 
+/** What programs that jobs run inherit: their own settings and secrets are in it. */
+export const ENGINE_ENVIRONMENT: NodeJS.ProcessEnv = process.env
+
 /** Path of a `duckdb:` URL. @throws MeshError MESH_CONFIG_INVALID */
 export function duckDbPath(name: string, url: string): string {
   const parsed = URL.canParse(url) ? new URL(url) : null

@@ -5,7 +5,7 @@ import { runService, type Service } from '@mesh/shared/runtime/service'
 import { readJobsFolder } from '@mesh/shared/schema/jobs-folder'
 import { jobRoutes } from './adapters/http-api.ts'
 import { SYSTEM_CLOCK } from './adapters/system-clock.ts'
-import { CONFIG, ENV_PREFIX } from './config.ts'
+import { CONFIG, ENGINE_ENVIRONMENT, ENV_PREFIX } from './config.ts'
 import { connectLineage } from './connect-lineage.ts'
 import { createEngines } from './engines.ts'
 import { createJobTrigger } from './service.ts'
@@ -28,7 +28,7 @@ await runService({
     const trigger = createJobTrigger({
       kafka,
       producer,
-      engines: createEngines(config, { env: process.env, logger, admin: kafka.admin }),
+      engines: createEngines(config, { env: ENGINE_ENVIRONMENT, logger, admin: kafka.admin }),
       // The streams' folders are not here to look at: a job over a stream that is not applied waits for it.
       readFiles: () => readJobsFolder(join(config.projectDir, 'jobs'), null),
       clock: SYSTEM_CLOCK,
