@@ -301,7 +301,8 @@ describe('a Redis stream', () => {
     expect((await refusals()) - begun).toBeLessThanOrEqual(4)
     await operator.command('CONFIG', 'SET', 'requirepass', 'wrong')
     await until(() => numbers(w).length === 1, 'the click')
-    expect(gateway.status().state).not.toBe('failing')
+    // It is told after the commit that makes the click visible.
+    await until(() => gateway.status().state !== 'failing', 'a status without the refusal')
   })
 
   test('an entry that cannot become a record is named and stops the stream until it is gone', async () => {
