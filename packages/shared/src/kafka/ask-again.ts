@@ -3,19 +3,20 @@ import { realScheduler, sleep } from './scheduler.ts'
 export type AskAgain = {
   /** Names of answers that pass by themselves. */
   readonly passing: ReadonlySet<string>
-  readonly everyMs: number
+  /** Between two askings; twice as long each time, up to the most. */
+  readonly pauseMs: { readonly first: number; readonly most: number }
   readonly forMs: number
 }
 
 /** Asks again for as long as the answer is one that passes, and some time at most. */
-export async function askAgain<T>(ask: () => Promise<T>, { passing, everyMs, forMs }: AskAgain): Promise<T> {
+export async function askAgain<T>(ask: () => Promise<T>, { passing, pauseMs, forMs }: AskAgain): Promise<T> {
   const deadline = realScheduler.now() + forMs
-  for (;;) {
+  for (let pause = pauseMs.first; ; pause = Math.min(pause * 2, pauseMs.most)) {
     try {
       return await ask()
     } catch (error) {
       if (realScheduler.now() > deadline || !answerNames(error).some((name) => passing.has(name))) throw error
-      await sleep(realScheduler, everyMs)
+      await sleep(realScheduler, pause)
     }
   }
 }

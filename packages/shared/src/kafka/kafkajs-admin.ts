@@ -25,7 +25,7 @@ const STALE: AskAgain = {
     'UNKNOWN_TOPIC_OR_PARTITION',
     'UNSTABLE_OFFSET_COMMIT',
   ]),
-  everyMs: 100,
+  pauseMs: { first: 100, most: 100 },
   forMs: 10_000,
 }
 

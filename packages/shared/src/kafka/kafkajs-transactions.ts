@@ -4,12 +4,13 @@ import type * as KafkaJs from 'kafkajs'
 import { isMeshError, MeshError } from '../core/errors.ts'
 import type { RecordToSend } from '../core/record.ts'
 import { recordBytes } from '../core/record.ts'
+import { answerNames, askAgain } from './ask-again.ts'
 import type { KafkaJsAdmin } from './kafkajs-admin.ts'
 import { isRefusedAsTooLarge, kafkajs, type ProduceAnswer } from './kafkajs-client.ts'
 import { CODECS, wireRecord } from './kafkajs-producer.ts'
 import { initSettled } from './lost-markers.ts'
 import type { TopicWrite, TransactionalOptions } from './port.ts'
-import { realScheduler, sleep } from './scheduler.ts'
+import { realScheduler } from './scheduler.ts'
 import {
   DEFAULT_TRANSACTION_TIMEOUT_MS,
   type TransactionClient,
@@ -17,7 +18,7 @@ import {
 } from './transactional-producer.ts'
 
 /** The coordinator ends a former transaction in the background; until then it answers CONCURRENT_TRANSACTIONS. */
-const BACKOFF_MS = { first: 20, most: 200 }
+const ENDING = { passing: new Set(['CONCURRENT_TRANSACTIONS']), pauseMs: { first: 20, most: 200 } }
 const SEND_TIMEOUT_MS = 15_000
 /** A produce request of more is split; all of it is one transaction. */
 const MAX_REQUEST_BYTES = 900_000
@@ -35,6 +36,7 @@ export function createKafkaJsTransactionClient(
   const { transactionalId, topics, group } = options
   const timeoutMs = options.timeoutMs ?? DEFAULT_TRANSACTION_TIMEOUT_MS
   const compression = kafkajs.CompressionTypes[CODECS[options.compression ?? 'zstd']]
+  const patiently = <T>(ask: () => Promise<T>): Promise<T> => askAgain(ask, { ...ENDING, forMs: timeoutMs })
 
   async function open(): Promise<TransactionSession> {
     let broken = false
@@ -51,7 +53,7 @@ export function createKafkaJsTransactionClient(
     try {
       await producer.connect()
       // kafkajs initialises the id with the first transaction.
-      const init = (): Promise<KafkaJs.Transaction> => patiently(timeoutMs, () => producer.transaction())
+      const init = (): Promise<KafkaJs.Transaction> => patiently(() => producer.transaction())
       const settling = { transactionalId, topics, ...(group === undefined ? {} : { group }) }
       const first = await initSettled(admin.transactions, settling, init)
       return sessionOf(producer, first, () => broken)
@@ -78,7 +80,7 @@ export function createKafkaJsTransactionClient(
 
     async function send(topic: string, records: readonly RecordToSend[]): Promise<number> {
       const open = await current()
-      const [answer] = (await patiently(timeoutMs, () =>
+      const [answer] = (await patiently(() =>
         open.sendBatch({
           acks: -1,
           timeout: SEND_TIMEOUT_MS,
@@ -124,7 +126,7 @@ export function createKafkaJsTransactionClient(
         const partitions = [{ partition, offset: String(nextOffset), metadata }]
         const topics = [{ topic, partitions }]
         try {
-          await patiently(timeoutMs, () => open.sendOffsets({ consumerGroupId: group!, topics }))
+          await patiently(() => open.sendOffsets({ consumerGroupId: group!, topics }))
         } catch (error) {
           throw errorOf(error)
         }
@@ -144,7 +146,7 @@ export function createKafkaJsTransactionClient(
   }
 
   function errorOf(error: unknown): unknown {
-    if (isMeshError(error) || !hasType(error, FENCED)) return error
+    if (isMeshError(error) || !answerNames(error).some((name) => FENCED.has(name))) return error
     const message = 'the transactional id has another owner'
     return new MeshError('MESH_KAFKA_FENCED', message, { place: transactionalId, cause: error })
   }
@@ -170,27 +172,6 @@ function watchedSockets(onClosed: () => void): KafkaJs.ISocketFactory {
     socket.once('close', onClosed)
     return socket
   }
-}
-
-/** Repeats a request for as long as the answer is that a transaction of this id is still ending. */
-async function patiently<T>(timeoutMs: number, ask: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + timeoutMs
-  for (let wait = BACKOFF_MS.first; ; wait = Math.min(wait * 2, BACKOFF_MS.most)) {
-    try {
-      return await ask()
-    } catch (error) {
-      if (!hasType(error, CONCURRENT) || Date.now() > deadline) throw error
-      await sleep(realScheduler, wait)
-    }
-  }
-}
-
-const CONCURRENT = new Set(['CONCURRENT_TRANSACTIONS'])
-
-/** Whether an error, or what caused it, is an answer of the broker of one of these types. */
-function hasType(error: unknown, types: ReadonlySet<string>): boolean {
-  for (let e = error; e instanceof Error; e = e.cause) if (types.has((e as { type?: string }).type ?? '')) return true
-  return false
 }
 
 /** Cuts records so that each part fits a request; a record that does not fit alone is left to the broker. */

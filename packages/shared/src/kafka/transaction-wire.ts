@@ -25,7 +25,7 @@ const ENDING: AskAgain = {
     'NOT_LEADER_OR_FOLLOWER',
     'LEADER_NOT_AVAILABLE',
   ]),
-  everyMs: 50,
+  pauseMs: { first: 50, most: 50 },
   forMs: 30_000,
 }
 
