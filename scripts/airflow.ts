@@ -1,32 +1,50 @@
 // `npm run airflow`: an Airflow with the mesh's DAGs beside the mesh that runs here, until Ctrl-C.
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { describeError, isMeshError } from '@mesh/shared/core/errors'
+import { join, resolve } from 'node:path'
+import { describeError, isMeshError, MeshError } from '@mesh/shared/core/errors'
 import { installAirflow, startAirflow, stopLeftAirflow } from '../packages/cli/src/stack/airflow.ts'
 import { infrastructureEnvironment } from '../packages/cli/src/stack/environment.ts'
 import { requireFreePorts } from '../packages/cli/src/stack/ports.ts'
 import { readRunningStack } from '../packages/cli/src/stack/running.ts'
-import { stateLayout } from '../packages/cli/src/stack/state.ts'
+import { stateLayout, takeLock } from '../packages/cli/src/stack/state.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const USER = 'mesh'
 const DEFAULT_PORT = 18180
 
-const layout = stateLayout(process.env['MESH_STATE_DIR'] ?? join(ROOT, '.mesh'))
+const layout = stateLayout(resolve(process.env['MESH_STATE_DIR'] ?? join(ROOT, '.mesh')))
 const home = join(layout.root, 'airflow')
 const stopping = new AbortController()
+const stopped = new Promise((resolve) => stopping.signal.addEventListener('abort', resolve))
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort())
 
 try {
   process.exitCode = await main()
 } catch (error) {
   if (!isMeshError(error)) throw error
-  console.error(`${describeError(error)}\n  ${error.hint}`)
-  process.exitCode = 1
+  // Ctrl-C while it installs or starts is no failure.
+  const asked = error.code === 'MESH_STACK_STOPPED' && stopping.signal.aborted
+  console.error(asked ? 'stopped while it was starting' : `${describeError(error)}\n  ${error.hint}`)
+  process.exitCode = asked ? 0 : 1
 }
 
+/** Holds the lock of its folder while it runs: what is found there belongs to nobody else. */
 async function main(): Promise<number> {
+  mkdirSync(home, { recursive: true })
+  const lock = takeLock(join(home, 'lock'), 'airflow')
+  if (typeof lock !== 'function') {
+    throw new MeshError('MESH_STACK_BUSY', `an Airflow runs already (pid ${lock.pid})`, { place: home })
+  }
+  try {
+    return await untilStopped()
+  } finally {
+    lock()
+  }
+}
+
+/** @returns the exit code: 0 when a signal ended it, 1 when a part of Airflow did */
+async function untilStopped(): Promise<number> {
   if (await stopLeftAirflow(home)) console.log('stopped an Airflow that was left running')
   const port = Number(process.env['MESH_PORT_AIRFLOW'] ?? DEFAULT_PORT)
   await requireFreePorts({ airflow: port })
@@ -58,7 +76,6 @@ async function main(): Promise<number> {
   console.log(`Airflow: ${airflow.url}, user ${USER}, password in ${passwordFile()}; Ctrl-C stops it\n`)
   console.log('job-trigger reaches it when the mesh is started with')
   console.log(`  MESH_AIRFLOW_URL=${airflow.url} MESH_AIRFLOW_PASSWORD=file:${passwordFile()} npm start`)
-  const stopped = new Promise((resolve) => stopping.signal.addEventListener('abort', resolve))
   await Promise.race([stopped, airflow.exited])
   const asked = stopping.signal.aborted
   await airflow.stop()
@@ -68,7 +85,6 @@ async function main(): Promise<number> {
 
 /** Made on first use. */
 function password(): string {
-  mkdirSync(home, { recursive: true })
   const file = passwordFile()
   if (!existsSync(file)) writeFileSync(file, randomBytes(18).toString('base64url'), { mode: 0o600 })
   return readFileSync(file, 'utf8').trim()

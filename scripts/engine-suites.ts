@@ -39,7 +39,7 @@ export type Outcome = {
 const FOLDER = 'tests/engines/'
 
 /**
- * Suites, or files of them (`airflow-contract`), come first, then what goes to vitest. None named: all of them.
+ * Suites, or files of them (`airflow-contract`, `airflow.test.ts`), come first, then what goes to vitest. None named: all of them.
  * @throws MeshError MESH_CLI_USAGE
  */
 export function chooseSuites(args: readonly string[]): {
@@ -48,7 +48,7 @@ export function chooseSuites(args: readonly string[]): {
 } {
   const end = args.findIndex((arg) => arg.startsWith('-'))
   const given = end === -1 ? args : args.slice(0, end)
-  const names = (given.length > 0 ? given : SUITES.map(({ name }) => name)).map(nameOf)
+  const names = (given.length > 0 ? given : SUITES.map(({ name }) => name)).map((arg) => arg.replace(FOLDER, ''))
   for (const name of names) suiteOf(name)
   const chosen = SUITES.map((suite) => ({
     suite,
@@ -57,9 +57,8 @@ export function chooseSuites(args: readonly string[]): {
   return { chosen: chosen.filter(({ files }) => files.length > 0), rest: end === -1 ? [] : args.slice(end) }
 }
 
-const nameOf = (arg: string): string => arg.replace(FOLDER, '').replace(/\.test\.ts$/, '')
-
-function suiteOf(name: string): Suite {
+function suiteOf(given: string): Suite {
+  const name = given.replace(/\.test\.ts$/, '')
   const suite = SUITES.find((each) => name === each.name || name.startsWith(`${each.name}-`))
   if (suite) return suite
   const known = SUITES.map((each) => each.name).join(', ')

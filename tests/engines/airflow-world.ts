@@ -99,7 +99,10 @@ export async function createAirflowWorld(): Promise<AirflowWorld> {
           MESH_TEST_FOLDER: files,
           MESH_AIRFLOW_ALERT_URL: `http://127.0.0.1:${(webhook.address() as AddressInfo).port}`,
           MESH_AIRFLOW_RETRY_DELAY_S: '1',
-          MESH_AIRFLOW_POLL_S: '1',
+          MESH_AIRFLOW_POLL_S: '2',
+          // A task waits for the scheduler to look again, and the DAGs do not change.
+          AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME: '0.2',
+          AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL: '3600',
         },
       })
       await login()

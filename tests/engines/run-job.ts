@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JobsResponse, Run, RunsResponse } from '@mesh/shared/core/runs'
 import { callJson } from '../../packages/cli/src/http-json.ts'
@@ -8,6 +8,11 @@ import type { MeshUnderTest } from '../e2e/mesh-under-test.ts'
 /** Writes jobs/<name>.yaml into the mesh's project; job-trigger takes it up. */
 export function putJob(mesh: MeshUnderTest, name: string, lines: readonly string[]): void {
   writeFileSync(join(mesh.projectDir, 'jobs', `${name}.yaml`), [`name: ${name}`, ...lines, ''].join('\n'))
+}
+
+/** Takes a job away that later records would set off again. */
+export function dropJob(mesh: MeshUnderTest, name: string): void {
+  rmSync(join(mesh.projectDir, 'jobs', `${name}.yaml`))
 }
 
 /** Until the job has been given everything, and each of its runs ended well. @throws Error with the log of a run that is dead */

@@ -1,10 +1,11 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { MeshError } from '@mesh/shared/core/errors'
 import { HOST } from './ports.ts'
 import { type ChildSpec, type Environment, type ManagedChild, startChild, stopMarked } from './process.ts'
-import { identityOf } from './process-identity.ts'
+import { endSession } from './process-session.ts'
 import { type EngineRequest, installPythonEngine } from './python-engine.ts'
 import { readMark } from './state.ts'
 
@@ -31,10 +32,9 @@ export type Airflow = {
   stop(): Promise<void>
 }
 
-const READY_TIMEOUT_MS = 300_000
+const READY_TIMEOUT_MS = 600_000
 /** Its parts take long to end by themselves, and their work is in the database: what is left then is killed. */
 const STOP_TIMEOUT_MS = 5_000
-const GONE_TIMEOUT_MS = 60_000
 
 /** The Python that has Airflow, from the cache or installed. */
 export function installAirflow(request: Omit<EngineRequest, 'name' | 'oldest'>): Promise<string> {
@@ -54,20 +54,17 @@ export async function startAirflow(options: AirflowOptions): Promise<Airflow> {
   writeFileSync(passwords, JSON.stringify({ [options.user]: options.password }), { mode: 0o600 })
   const env = { ...options.env, ...airflowSettings({ ...options, url, passwords }) }
   const parts: ManagedChild[] = []
-  const stop = async (): Promise<void> => void (await Promise.all(parts.map(stopSession)))
-  async function start(part: Part): Promise<void> {
-    parts.push(await startChild(partSpec(part, { ...options, env, url }), options.signal))
+  const stop = async (): Promise<void> => void (await Promise.all(parts.map((part) => part.stop())))
+  async function start(name: PartName): Promise<void> {
+    parts.push(await startChild(partSpec(name, { ...options, env, url }), options.signal))
   }
   try {
-    // A task that the scheduler begins asks the API server at once.
-    await start({ name: 'api-server', args: ['api-server'], healthy: ['metadatabase'], before: 'db migrate' })
-    const rest: readonly Part[] = [
-      { name: 'scheduler', args: ['scheduler', '--skip-serve-logs'], healthy: ['scheduler'] },
-      { name: 'dag-processor', args: ['dag-processor'], healthy: ['dag_processor'] },
-    ]
-    const started = await Promise.allSettled(rest.map(start))
+    await migrate({ ...options, env })
+    const started = await Promise.allSettled([start('api-server'), start('dag-processor')])
     const failed = started.find((each) => each.status === 'rejected')
     if (failed) throw failed.reason
+    // A task that it begins asks the API server at once.
+    await start('scheduler')
   } catch (error) {
     await stop()
     throw error
@@ -75,44 +72,69 @@ export async function startAirflow(options: AirflowOptions): Promise<Airflow> {
   return { url, logs: options.home, exited: Promise.race(parts.map((part) => part.exited)), stop }
 }
 
-/** The processes of an Airflow that a killed starter left behind. @returns whether there were any */
+/** Ends what a killed starter left behind, its tasks too. @returns whether there was anything */
 export async function stopLeftAirflow(home: string): Promise<boolean> {
   const marks = PARTS.flatMap((name) => readMark(join(home, `${name}.pid.json`)) ?? [])
-  const stopped = await Promise.all(marks.map((mark) => stopMarked(mark, STOP_TIMEOUT_MS)))
+  const stopped = await Promise.all(
+    marks.map(async (mark) => {
+      // Only of a part that lives: the session of a dead one may be another program's by now.
+      if (!(await stopMarked(mark, STOP_TIMEOUT_MS))) return false
+      await endSession(mark)
+      return true
+    }),
+  )
   return stopped.includes(true)
+}
+
+type Place = Pick<AirflowOptions, 'python' | 'home' | 'env' | 'signal'>
+
+/** The database, unless this installation has made it what it needs before: asking alone takes seconds. */
+async function migrate({ python, home, env, signal }: Place): Promise<void> {
+  const stamp = join(home, 'migrated')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === python) return
+  const run = promisify(execFile)
+  try {
+    await run(programOf(python), ['db', 'migrate'], { cwd: home, env: { ...env }, ...(signal ? { signal } : {}) })
+  } catch (error) {
+    if (signal?.aborted) throw new MeshError('MESH_STACK_STOPPED', 'migrating the database of Airflow was cancelled')
+    throw new MeshError('MESH_STACK_CHILD_FAILED', 'migrating the database of Airflow', { cause: error, place: home })
+  }
+  writeFileSync(stamp, python)
 }
 
 const PARTS = ['api-server', 'scheduler', 'dag-processor'] as const
 
-type Part = {
-  readonly name: (typeof PARTS)[number]
-  readonly args: readonly string[]
-  /** What /monitor/health has to call healthy. */
-  readonly healthy: readonly string[]
-  readonly before?: string
+type PartName = (typeof PARTS)[number]
+
+const ARGUMENTS: Readonly<Record<PartName, readonly string[]>> = {
+  'api-server': ['api-server'],
+  scheduler: ['scheduler', '--skip-serve-logs'],
+  'dag-processor': ['dag-processor'],
 }
 
-function partSpec(
-  { name, args, healthy, before }: Part,
-  { python, home, env, url }: Pick<AirflowOptions, 'python' | 'home' | 'env'> & { readonly url: string },
-): ChildSpec {
-  const airflow = join(dirname(python), 'airflow')
-  const [command, commandArgs] = before
-    ? ['/bin/sh', ['-c', `"$0" ${before} && exec "$0" "$@"`, airflow, ...args]]
-    : [airflow, args]
+function partSpec(name: PartName, { python, home, env, url }: Place & { readonly url: string }): ChildSpec {
+  const ready: Readonly<Record<PartName, () => Promise<boolean>>> = {
+    'api-server': async () => (await isHealthy(url, 'metadatabase')) && takesTasks(url),
+    scheduler: () => isHealthy(url, 'scheduler'),
+    'dag-processor': () => isHealthy(url, 'dag_processor'),
+  }
   return {
     name: `airflow ${name}`,
-    command,
-    args: commandArgs,
+    command: programOf(python),
+    args: ARGUMENTS[name],
     env,
     cwd: home,
     logFile: join(home, `${name}.log`),
     pidFile: join(home, `${name}.pid.json`),
-    isReady: () => isHealthy(url, healthy),
+    isReady: ready[name],
     readyTimeoutMs: READY_TIMEOUT_MS,
     stopTimeoutMs: STOP_TIMEOUT_MS,
+    // Tasks lead process groups of their own.
+    wholeSession: true,
   }
 }
+
+const programOf = (python: string): string => join(dirname(python), 'airflow')
 
 function airflowSettings(
   options: AirflowOptions & { readonly url: string; readonly passwords: string },
@@ -139,54 +161,18 @@ function airflowSettings(
   }
 }
 
-async function isHealthy(url: string, parts: readonly string[]): Promise<boolean> {
+/** `part` as /monitor/health names it. */
+async function isHealthy(url: string, part: string): Promise<boolean> {
   const response = await fetch(`${url}/api/v2/monitor/health`, { signal: AbortSignal.timeout(2000) })
   const health = (await response.json()) as Record<string, { status: string | null } | undefined>
-  return parts.every((part) => health[part]?.status === 'healthy')
+  return health[part]?.status === 'healthy'
 }
 
 /**
- * Tasks lead process groups of their own, in the session that the start made. Returns once none is left: what is killed may still hold
- * the database, and the next start would meet it.
+ * The API that tasks talk to is put together at its first call, for seconds, on a busy machine for longer than a task waits: that call
+ * is made here.
  */
-async function stopSession(child: ManagedChild): Promise<void> {
-  await child.stop()
-  const deadline = Date.now() + GONE_TIMEOUT_MS
-  for (let left = sessionMembers(child.pid); left.length > 0; left = sessionMembers(child.pid)) {
-    if (Date.now() > deadline) {
-      throw new MeshError('MESH_STACK_CHILD_FAILED', `${child.name}: killed processes do not end: ${left.join(', ')}`)
-    }
-    for (const pid of left) kill(pid)
-    await delay(50)
-  }
-}
-
-/** Empty where there is no /proc: tasks then end at their next call of the API server. */
-function sessionMembers(session: number): number[] {
-  try {
-    return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .map(Number)
-      .filter((pid) => sessionOf(pid) === session && identityOf(pid) !== undefined)
-  } catch {
-    return []
-  }
-}
-
-/** proc(5): after the last ')' come state, ppid, pgrp, session. */
-function sessionOf(pid: number): number | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3])
-  } catch {
-    return null
-  }
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
-  }
+async function takesTasks(url: string): Promise<boolean> {
+  const response = await fetch(`${url}/execution/health`, { signal: AbortSignal.timeout(READY_TIMEOUT_MS) })
+  return response.ok
 }

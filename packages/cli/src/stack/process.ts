@@ -3,6 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, r
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MeshError } from '@mesh/shared/core/errors'
+import { endSession } from './process-session.ts'
 import { isAlive, markOf, type ProcessMark, writeJson } from './state.ts'
 
 const LARGEST_LOG = 10 * 1024 * 1024
@@ -29,6 +30,8 @@ export interface ChildSpec {
   readonly stopSignal?: NodeJS.Signals
   /** Nothing of it is worth a clean stop when its start is cancelled. */
   readonly disposable?: boolean
+  /** What it starts may lead groups of its own: `stop` ends all of its session. Where there is no /proc, only its group. */
+  readonly wholeSession?: boolean
 }
 
 export interface ChildExit {
@@ -40,7 +43,7 @@ export interface ManagedChild {
   readonly name: string
   readonly pid: number
   readonly exited: Promise<ChildExit>
-  /** SIGTERM, then SIGKILL to the whole group; resolves when the process is gone. */
+  /** SIGTERM, then SIGKILL to the whole group; resolves when the process is gone, and its session if the spec says so. */
   stop(): Promise<ChildExit>
   /** False when the process is gone already. */
   kill(signal: NodeJS.Signals): boolean
@@ -109,7 +112,9 @@ function manage(spec: ChildSpec, pid: number, exited: Promise<ChildExit>): Manag
     kill(spec.stopSignal ?? 'SIGTERM')
     const timer = setTimeout(() => kill('SIGKILL'), spec.stopTimeoutMs)
     try {
-      return await exited
+      const exit = await exited
+      if (spec.wholeSession) await endSession({ name: spec.name, pid })
+      return exit
     } finally {
       clearTimeout(timer)
     }

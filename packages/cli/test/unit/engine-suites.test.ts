@@ -26,7 +26,7 @@ test('names choose suites or files of them, options go to vitest, and a wrong na
   expect(files()).toEqual(SUITES.map(({ name }) => `tests/engines/${name}`))
   expect(files('spark', 'gold-page')).toEqual(['tests/engines/gold-page', 'tests/engines/spark'])
   expect(files('airflow-contract')).toEqual(['tests/engines/airflow-contract'])
-  expect(files('tests/engines/airflow.test.ts')).toEqual(['tests/engines/airflow'])
+  expect(files('tests/engines/airflow.test.ts')).toEqual(['tests/engines/airflow.test.ts'])
   expect(chooseSuites(['spark', '-t', 'batch']).rest).toEqual(['-t', 'batch'])
   expect(chooseSuites(['--bail', '1']).chosen).toHaveLength(SUITES.length)
   expect(() => chooseSuites(['sparc'])).toThrow('there is no engine suite sparc: gold-page, superset, spark, ')

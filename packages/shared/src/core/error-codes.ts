@@ -380,7 +380,7 @@ export const ERRORS = {
   MESH_STACK_PORT_TAKEN: { status: 409, hint: 'End the other process, or choose another port with the named flag.' },
   MESH_STACK_BUSY: {
     status: 409,
-    hint: 'Use the running stack, stop it with `mesh down`, or choose another folder with MESH_STATE_DIR.',
+    hint: 'Use what runs, stop it (a stack with `mesh down`), or choose another folder with MESH_STATE_DIR.',
   },
   MESH_STACK_CHILD_FAILED: { status: 500, hint: 'The log file has the cause.' },
   MESH_STACK_SERVICE_UNKNOWN: { status: 400, hint: 'Check the service name; `services/` holds one folder for each.' },

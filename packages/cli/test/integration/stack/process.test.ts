@@ -54,6 +54,35 @@ test('what a process has started ends with it', async () => {
   await expect.poll(() => mark && isAlive(mark)).toBe(false)
 })
 
+/** A shell with job control: what it runs leads a group of its own in the shell's session. */
+const OWN_GROUP = `
+    const shell = require('node:child_process').spawn('bash', ['-c', 'set -m; sleep 600 & echo "inner $!"; wait'])
+    shell.stdout.on('data', (text) => console.log(String(text)))
+    setInterval(() => {}, 1000)`
+
+test('what leads a group of its own ends with the process whose whole session is stopped', async () => {
+  const child = await startChild(specOf(OWN_GROUP, { wholeSession: true }))
+  const inner = Number(/inner (\d+)/.exec(logOf())?.[1])
+  expect(identityOf(inner)).toBeDefined()
+  await child.stop()
+  expect(identityOf(inner)).toBeUndefined()
+})
+
+test('a start that is given up ends the whole session too', async () => {
+  const stop = new AbortController()
+  const spec = specOf(OWN_GROUP, {
+    wholeSession: true,
+    isReady: () => {
+      if (logOf().includes('inner')) stop.abort()
+      return Promise.resolve(false)
+    },
+  })
+  await expect(startChild(spec, stop.signal)).rejects.toMatchObject({ code: 'MESH_STACK_STOPPED' })
+  const inner = Number(/inner (\d+)/.exec(logOf())?.[1])
+  expect(inner).toBeGreaterThan(0)
+  expect(identityOf(inner)).toBeUndefined()
+})
+
 test('a process that is not ready in time is stopped and named', async () => {
   const spec = specOf(STAYS, { isReady: () => Promise.resolve(false), readyTimeoutMs: 200 })
   await expect(startChild(spec)).rejects.toMatchObject({
