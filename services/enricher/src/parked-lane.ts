@@ -227,7 +227,10 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
     },
     size: () => index.size(),
     park,
-    unpark: ({ unit }) => index.unpark(unit),
+    unpark({ unit, record }) {
+      index.unpark(unit)
+      held.delete(record.offset)
+    },
     booked: ({ record }) => void records.delete(record.offset),
     placed: (record, stateOffset) => index.placed(record, stateOffset),
     forgetState({ at: { offset } }) {

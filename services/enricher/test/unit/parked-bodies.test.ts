@@ -2,6 +2,7 @@ import { stillParkedIn } from '@mesh/shared/core/still-parked'
 import type { StreamVersions } from '@mesh/shared/core/versions'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createBodyCache } from '../../src/core/body-cache.ts'
+import type { Stall } from '../../src/core/stall.ts'
 import { type Running, runStream } from '../process.ts'
 import { createWorld, type Posted, type World } from '../world.ts'
 
@@ -69,4 +70,20 @@ test('what is held of parked records goes with their partition: to another proce
   expect(bodies.bytes()).toBe(0)
   await second.stop()
   expect([first.fatal(), second.fatal()]).toEqual([null, null])
+})
+
+test('what was parked in a step that the breaker takes back is not held', async () => {
+  const bodies = createBodyCache(10_000_000)
+  const stalls: (Stall | null)[] = []
+  const bad = Array.from({ length: 400 }, (_, n): Posted => ({ id: `bad${n}`, value: Buffer.from('not json') }))
+  await world.post(RAW, [orderOf(0), ...bad])
+  const running = await runStream(world, orders, {
+    joined: new Map([['customers', 1]]),
+    bodies,
+    onStall: (_, stall) => stalls.push(stall),
+  })
+  await eventually(() => expect(stalls).toMatchObject([{ kind: 'breaker' }]))
+  await eventually(() => expect(bodies.bytes()).toBe(0))
+  await running.stop()
+  expect(running.fatal()).toBeNull()
 })
