@@ -47,9 +47,10 @@ const PHASES: Readonly<Record<string, (count: number, stateDir: string) => Promi
 /** What the cache counts beside what it takes: `ENTRY_BYTES` of it comes from here. */
 function fillBodies(count: number): Measured {
   const bodies = createBodyCache(Number.POSITIVE_INFINITY)
+  const held = bodies.open()
   const put = (offset: number): void => {
     const record = rawRecord(offset, CUSTOMERS + offset)
-    bodies.put(`state/0/${offset}`, { at: { topicId: RAW_TOPIC_ID, partition: 0, offset }, record })
+    held.put({ at: { topicId: RAW_TOPIC_ID, partition: 0, offset }, record })
   }
   // The heap grows to what making records takes, whether they are held or not.
   for (let offset = 0; offset < count; offset++) rawRecord(offset)

@@ -63,9 +63,8 @@ export type ParkedLaneDeps = {
 
 export function createParkedLane({ state, context, writer, deadLetterFrom }: ParkedLaneDeps): ParkedLane {
   const { id, books } = state
-  const { index, releases, records } = state.parked
+  const { index, releases, records, bodies: held } = state.parked
   const { parking, telemetry } = context
-  const placeOf = (offset: number): string => `${context.topics.state}/${id.partition}/${offset}`
   let tombstones: Tombstone[] = []
   let closing: Tombstone[] = []
   /** Raw offsets below it are decided by committed books. */
@@ -82,7 +81,7 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
     const record = { offset, stateOffset: earlier?.stateOffset ?? null, parkedAtMs: earlier?.parkedAtMs ?? nowMs }
     const wait = transient === null ? null : waitOf(transient, { attempt: 1, nowMs, parkedAtMs: record.parkedAtMs })
     index.park(unit, record, wait)
-    parking.bodies.put(placeOf(offset), source)
+    held.put(source)
     return { unit, record, state: earlier === undefined ? parkedStateRecord(source, nowMs) : null }
   }
 
@@ -177,7 +176,7 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
     if (outputs.length > 0) books.parked.next = next + SEQUENCE_BLOCK
     for (const { offset, release: booking } of bookings) {
       bookRelease(books, offset, booking)
-      parking.bodies.delete(placeOf(offset))
+      held.delete(offset)
     }
     if (writer.transactional) books.parked.settled = []
     else tombstones.push(...left)
@@ -193,7 +192,7 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
     const bodies = new Map<number, Source>()
     const missing: ParkedRecord[] = []
     for (const record of wanted) {
-      const source = parking.bodies.get(placeOf(record.offset))
+      const source = held.get(record.offset)
       if (source === null) missing.push(record)
       else bodies.set(record.offset, source)
     }
@@ -228,7 +227,10 @@ export function createParkedLane({ state, context, writer, deadLetterFrom }: Par
     },
     size: () => index.size(),
     park,
-    unpark: ({ unit }) => index.unpark(unit),
+    unpark({ unit, record }) {
+      index.unpark(unit)
+      held.delete(record.offset)
+    },
     booked: ({ record }) => void records.delete(record.offset),
     placed: (record, stateOffset) => index.placed(record, stateOffset),
     forgetState({ at: { offset } }) {

@@ -1,3 +1,4 @@
+import type { ParkedBodies } from './core/body-cache.ts'
 import type { BookId } from './core/books.ts'
 import type { DedupeStore } from './core/dedupe.ts'
 import type { DedupeScope } from './core/dedupe-scope.ts'
@@ -7,10 +8,13 @@ export type PartitionStoresDeps = {
   readonly openDedupe: (scope: DedupeScope) => DedupeStore
   /** Where the histories of a change stream's keys are kept. */
   readonly openKeyed: (id: BookId) => KeyedState
+  /** What is held in memory of a partition's parked records. */
+  readonly openBodies: () => ParkedBodies
 }
 
 /** The local stores of a runner's partitions, each open once at most: a partition that comes back is opened anew. */
-export type PartitionStores = PartitionStoresDeps & {
+export type PartitionStores = Pick<PartitionStoresDeps, 'openDedupe' | 'openKeyed'> & {
+  readonly openBodies: (partition: number) => ParkedBodies
   /** The partition has left. */
   release(partition: number): void
   close(): void
@@ -19,6 +23,7 @@ export type PartitionStores = PartitionStoresDeps & {
 export function createPartitionStores(deps: PartitionStoresDeps): PartitionStores {
   const dedupes = new Map<number, DedupeStore>()
   const keyed = new Map<number, KeyedState>()
+  const bodies = new Map<number, ParkedBodies>()
 
   function replace<S extends { close(): void }>(held: Map<number, S>, partition: number, open: () => S): S {
     held.get(partition)?.close()
@@ -29,7 +34,7 @@ export function createPartitionStores(deps: PartitionStoresDeps): PartitionStore
   }
 
   function release(partition: number): void {
-    for (const held of [dedupes, keyed]) {
+    for (const held of [dedupes, keyed, bodies]) {
       held.get(partition)?.close()
       held.delete(partition)
     }
@@ -38,9 +43,10 @@ export function createPartitionStores(deps: PartitionStoresDeps): PartitionStore
   return {
     openDedupe: (scope) => replace(dedupes, scope.id.partition, () => deps.openDedupe(scope)),
     openKeyed: (id) => replace(keyed, id.partition, () => deps.openKeyed(id)),
+    openBodies: (partition) => replace(bodies, partition, deps.openBodies),
     release,
     close() {
-      for (const partition of [...dedupes.keys(), ...keyed.keys()]) release(partition)
+      for (const partition of [...dedupes.keys(), ...keyed.keys(), ...bodies.keys()]) release(partition)
     },
   }
 }

@@ -1,5 +1,6 @@
 import type { ReplayedHistory } from '@mesh/shared/core/versions'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
+import type { ParkedBodies } from './core/body-cache.ts'
 import type { BookId } from './core/books.ts'
 import type { RefineCode } from './core/decide.ts'
 import type { DedupeStore } from './core/dedupe.ts'
@@ -15,6 +16,7 @@ export type RestoreDeps = {
   readonly openDedupe: (scope: DedupeScope) => DedupeStore
   /** Opens what is kept of a change stream's keys; null for any other stream. */
   readonly openKeyed: ((id: BookId) => KeyedState) | null
+  readonly openBodies: (partition: number) => ParkedBodies
   /** True: whoever wrote before is fenced, and what lies beyond books of a transaction is nobody's. */
   readonly transactional: boolean
   /** The history that the version was given, while its topic exists. */

@@ -42,7 +42,8 @@ export async function restoreParked(deps: RestoreDeps, { of, books, state, relea
     })
   }
   if (state !== null) books.parked.stateNext = state.highWatermark
-  return { hasTopic: state !== null, index, releases, records, stale }
+  const bodies = deps.openBodies(of.partition)
+  return { hasTopic: state !== null, index, releases, records, stale, bodies }
 }
 
 type State = { readonly live: Map<number, StateRecord>; readonly foreign: readonly StateRecord[] }

@@ -191,6 +191,7 @@ export function createRunner(deps: RunnerDeps, { state, version, joined, scopes 
       scope,
       openDedupe: stores.openDedupe,
       openKeyed: changes ? stores.openKeyed : null,
+      openBodies: stores.openBodies,
       replay,
       transactional: writers.transactional,
     }

@@ -1,7 +1,7 @@
 import type { CommitEvent } from '@mesh/shared/core/books'
 import type { RetryPolicy } from '@mesh/shared/core/retry-policy'
 import type { Source } from './core/arrival.ts'
-import type { BodyCache } from './core/body-cache.ts'
+import type { ParkedBodies } from './core/body-cache.ts'
 import type { BookId, Books } from './core/books.ts'
 import type { Decidable, RefineCode } from './core/decide.ts'
 import type { DedupeStore } from './core/dedupe.ts'
@@ -26,7 +26,6 @@ export type ParkingContext = {
   /** Most bytes that the index of one partition's parked records takes: at it the partition waits too. */
   readonly maxIndexBytes: number
   readonly retry: RetryPolicy
-  readonly bodies: BodyCache
   /** Parked records by their offsets on the state topic. @throws MeshError MESH_REFINE_STATE_LOST */
   readonly read: (partition: number, stateOffsets: readonly number[]) => Promise<readonly Source[]>
 }
@@ -81,6 +80,7 @@ export type ParkedState = {
   readonly records: Map<number, StateRecord>
   /** State records that stand for nothing. */
   readonly stale: StateRecord[]
+  readonly bodies: ParkedBodies
 }
 export type StateRecord = {
   readonly key: Uint8Array

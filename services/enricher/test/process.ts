@@ -10,7 +10,7 @@ import { type CodeLoader, createCodeLoader, type PrivacyDeps } from '../src/adap
 import { createDedupeFolder } from '../src/adapters/dedupe-folder.ts'
 import { createJoinTables, type JoinTablesDeps } from '../src/adapters/join-tables.ts'
 import { openKeyedState } from '../src/adapters/keyed-stores.ts'
-import { createBodyCache } from '../src/core/body-cache.ts'
+import { type BodyCache, createBodyCache } from '../src/core/body-cache.ts'
 import type { RefineCode } from '../src/core/decide.ts'
 import { createMemoryBudget } from '../src/core/memory-budget.ts'
 import { createMemoryTableStore } from '../src/core/table-store.ts'
@@ -50,6 +50,7 @@ export type ProcessOptions = {
   readonly kafka?: KafkaPort
   readonly maxChunkBytes?: number
   readonly parking?: RunnerDeps['parking']
+  readonly bodies?: BodyCache
   readonly epochMs?: () => number
   /** What stands between a bundle and the runner. */
   readonly code?: (code: RefineCode) => RefineCode
@@ -69,7 +70,7 @@ export const TEST_LIMITS = { maxChunkBytes: 700_000, maxOutputBytes: 100_000, ma
 /** Parking that is tried again within milliseconds. */
 export function testParking(changes: Partial<RunnerDeps['parking']> = {}): RunnerDeps['parking'] {
   const retry = { initialMs: 20, maxMs: 200, factor: 2, retries: Number.POSITIVE_INFINITY }
-  return { maxRecords: 1000, maxIndexBytes: 10_000_000, retry, bodies: createBodyCache(10_000), ...changes }
+  return { maxRecords: 1000, maxIndexBytes: 10_000_000, retry, ...changes }
 }
 
 /** What a process needs around it: a whole world, or a real broker and a folder. */
@@ -102,6 +103,7 @@ export async function processDeps(
       wallClockMs: Date.now,
     }),
     openDedupe: dedupes.open,
+    openBodies: (options.bodies ?? createBodyCache(10_000)).open,
     look: options.look ?? (() => Promise.reject(new Error('nobody answers lookups'))),
     retain: dedupes.retain,
     logger: SILENT_LOGGER,

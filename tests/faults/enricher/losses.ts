@@ -48,8 +48,13 @@ export async function killInMidWork(
   member: string,
   random: ReturnType<typeof seeded>,
 ): Promise<void> {
-  const deaths = world.fleet.deaths(member)
   await round.progress(20 + random.below(150), `outputs before ${member} is killed`)
+  await killRunning(world, member)
+}
+
+/** Kills a member and returns once it is dead. */
+export async function killRunning(world: FaultWorld, member: string): Promise<void> {
+  const deaths = world.fleet.deaths(member)
   await signalRunning(world, member, 'SIGKILL')
   await waitFor(async () => (world.fleet.deaths(member) > deaths ? true : null), {
     what: `${member} to die`,

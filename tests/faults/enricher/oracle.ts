@@ -1,8 +1,8 @@
 import { addHash, formatHash } from '@mesh/shared/core/books'
 import { parseMeshSrc } from '@mesh/shared/core/coordinate'
-import { bytesText } from '@mesh/shared/core/record'
-import { deadLetterTopic, enricherGroup, rawTopic, refinedTopic } from '@mesh/shared/core/topics'
-import { newestBundle, type StreamVersions } from '@mesh/shared/core/versions'
+import { bytesText, headerText } from '@mesh/shared/core/record'
+import { deadLetterTopic, enricherGroup, HEADER, rawTopic, refinedTopic } from '@mesh/shared/core/topics'
+import { liveVersion, newestBundle, type StreamVersions } from '@mesh/shared/core/versions'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import type { FastAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { expect } from 'vitest'
@@ -41,16 +41,18 @@ export async function readLog(kafka: KafkaPort, topic: string): Promise<Log> {
   return log.sort((a, b) => a.partition - b.partition || a.offset - b.offset)
 }
 
-/** Everything that must hold of a settled stream, against a recomputation from its raw log alone. */
+/** Everything that must hold of a settled stream's live version, against a recomputation from its raw log alone. */
 export async function checkAgainstRaw(sources: OracleSources, state: StreamVersions): Promise<Found> {
   const { kafka } = sources
-  const { stream } = state
-  const code = await sources.codes.load(newestBundle(state.versions[0]!))
+  const { stream, live } = state
+  const code = await sources.codes.load(newestBundle(liveVersion(state)))
   const exact = code.contract.refine.guarantee === 'exactly-once'
   const rows = await customerRows(sources)
-  const [raw, refined] = [await readLog(kafka, rawTopic(stream)), await readLog(kafka, refinedTopic(stream, 1))]
-  const dead = await readLog(kafka, deadLetterTopic(stream))
-  const committed = await kafka.admin.committed(enricherGroup(stream, 1), rawTopic(stream))
+  const [raw, refined] = [await readLog(kafka, rawTopic(stream)), await readLog(kafka, refinedTopic(stream, live))]
+  const dead = (await readLog(kafka, deadLetterTopic(stream))).filter(
+    ({ record }) => headerText(record.headers, HEADER.version) === String(live),
+  )
+  const committed = await kafka.admin.committed(enricherGroup(stream, live), rawTopic(stream))
   const found = { raw: raw.length, outputs: 0, parked: 0, redelivered: 0 }
 
   for (let partition = 0; partition < state.partitions; partition++) {

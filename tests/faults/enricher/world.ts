@@ -24,9 +24,11 @@ export type FaultWorld = {
   readonly seed: number
   /** Writes a stream's contract anew and applies it. */
   bind(stream: string, refineLines?: string): Promise<void>
+  /** From here on the version that is live is what has to settle and to equal raw. */
+  follow(stream: string): Promise<void>
   /** Orders flow into both streams; the customer of the round is late. */
   beginRound(name: string): Promise<Round>
-  /** Records of the topics of refined orders; what a transaction has not committed does not count. */
+  /** Records of the first versions' topics of refined orders; what a transaction has not committed does not count. */
   outputs(): Promise<number>
   /** Per partition of a stream's raw topic. */
   behind(stream: string): Promise<Lag[]>
@@ -50,12 +52,15 @@ export type WorldOptions = {
   readonly members: readonly string[]
   /** Without the sinks the books close over raw and refined alone. */
   readonly sinks: boolean
+  /** Settings of all services. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
-export async function startFaultWorld({ cacheDir, seed, members, sinks }: WorldOptions): Promise<FaultWorld> {
+export async function startFaultWorld({ cacheDir, seed, members, sinks, env = {} }: WorldOptions): Promise<FaultWorld> {
   const mesh = await startMesh(cacheDir, {
     services: sinks ? ['replayer', 'lake-sink', 'warehouse-sink'] : ['replayer'],
     prepare: writeStreams,
+    env,
   })
   const { kafka, stack, store, projectDir } = mesh
   const codec = createAvroCodec(createSchemaRegistry({ url: stack.addresses.registryUrl }))
@@ -67,6 +72,8 @@ export async function startFaultWorld({ cacheDir, seed, members, sinks }: WorldO
   }
   const codes = createCodeLoader({ store, codec, cacheDir: join(projectDir, '.mesh', 'oracle'), privacy })
   const send = createPatientSend(kafka)
+  /** Versions that have taken the place of the first one. */
+  const live = new Map<string, number>()
   let chunks = 0
   let rounds = 0
 
@@ -74,7 +81,7 @@ export async function startFaultWorld({ cacheDir, seed, members, sinks }: WorldO
     applyStreams({ projectRoot: projectDir, store, replayerUrl: mesh.replayerUrl(), only })
 
   async function behind(stream: string): Promise<Lag[]> {
-    const committed = await kafka.admin.committed(enricherGroup(stream, 1), rawTopic(stream))
+    const committed = await kafka.admin.committed(enricherGroup(stream, live.get(stream) ?? 1), rawTopic(stream))
     return (await kafka.admin.offsets(rawTopic(stream))).map(({ partition, lastStableOffset }) => {
       const commit = committed.get(partition)
       if (!commit) return { end: lastStableOffset, lag: lastStableOffset, waiting: 0 }
@@ -111,9 +118,8 @@ export async function startFaultWorld({ cacheDir, seed, members, sinks }: WorldO
           if (lags.some(({ lag, waiting }) => lag + waiting > 0)) {
             open.push(`${stream}: ${lags.map(({ lag, waiting }) => `lag ${lag} waiting ${waiting}`).join(', ')}`)
           }
-          const hanging = (await kafka.admin.offsets(refinedTopic(stream, 1))).filter(
-            (o) => o.lastStableOffset < o.highWatermark,
-          )
+          const topic = refinedTopic(stream, live.get(stream) ?? 1)
+          const hanging = (await kafka.admin.offsets(topic)).filter((o) => o.lastStableOffset < o.highWatermark)
           if (hanging.length > 0) open.push(`${stream} has open transactions`)
         }
         last = open.join('; ')
@@ -197,6 +203,9 @@ export async function startFaultWorld({ cacheDir, seed, members, sinks }: WorldO
       async bind(stream, refineLines) {
         writeContract(projectDir, stream, refineLines)
         await apply([stream])
+      },
+      async follow(stream) {
+        live.set(stream, (await mesh.versions(stream)).live)
       },
       beginRound,
       outputs,

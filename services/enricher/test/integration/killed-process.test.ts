@@ -1,14 +1,19 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { addHash, formatHash } from '@mesh/shared/core/books'
 import { parseMeshSrc } from '@mesh/shared/core/coordinate'
 import { bytesText, type KafkaRecord, textBytes } from '@mesh/shared/core/record'
-import { enricherGroup, rawTopic, refinedTopic, VERSIONS_TOPIC } from '@mesh/shared/core/topics'
+import {
+  deadLetterTopic,
+  enricherGroup,
+  rawTopic,
+  refinedTopic,
+  stateTopic,
+  VERSIONS_TOPIC,
+} from '@mesh/shared/core/topics'
 import type { BundleBinding, StreamVersions } from '@mesh/shared/core/versions'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import {
@@ -24,7 +29,7 @@ import { createAvroCodec } from '@mesh/shared/schema/avro-codec'
 import { freezeBundle, putBundle } from '@mesh/shared/schema/bundle'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { loadStreamFolder } from '@mesh/shared/schema/stream-folder'
-import { afterAll, beforeAll, expect, inject, onTestFailed, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { createCodeLoader, type PrivacyDeps } from '../../src/adapters/code-loader.ts'
 import { stillParked } from '../../src/core/books.ts'
 import { readBooks } from '../../src/core/books-metadata.ts'
@@ -32,17 +37,19 @@ import type { JoinedRow } from '../../src/core/joins.ts'
 import { recompute } from '../oracle.ts'
 import { ordersLog, srcOf } from '../orders.ts'
 import { byOrigin, outputsOf, readOutputs } from '../reader.ts'
-import { type Log, recordOf } from '../world.ts'
+import { type Log, type Posted, recordOf } from '../world.ts'
+import { type EnricherProcess, spawnEnricher } from './spawn-enricher.ts'
 
 const SETTLE = { timeout: 120_000, interval: 100 }
 const PARTITIONS = 2
 /** Lives that end by SIGKILL. After each the group waits for the dead member's session to run out. */
 const LIVES = 2
 const PER_LIFE = 300
-const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.ts')
 type Guarantee = 'at-least-once' | 'exactly-once'
 /** Longer than the test: the row comes. */
-const WAITS = { waitMs: 600_000, giveUp: 'dead-letter' } as const
+const LONG_MS = 600_000
+/** Longer than a life takes to begin, and the row never comes. */
+const SHORT_MS = 60_000
 
 let kafka: KafkaPort
 let producer: Producer
@@ -69,12 +76,14 @@ const NO_SECRETS: PrivacyDeps = {
   onErased: () => {},
 }
 
-async function apply(folderName: string, suffix: string, guarantee: Guarantee): Promise<StreamVersions> {
+type Applying = { readonly guarantee: Guarantee; readonly suffix: string; readonly waitMs: number }
+
+async function apply(folderName: string, { guarantee, suffix, waitMs }: Applying): Promise<StreamVersions> {
   const folder = await loadStreamFolder(join(import.meta.dirname, '..', 'streams', folderName))
   const joins = folder.contract.refine.joins.map((rule) => ({
     ...rule,
     stream: `${rule.stream}-${suffix}`,
-    onMissing: WAITS,
+    onMissing: { waitMs, giveUp: 'dead-letter' as const },
   }))
   const stream = `${folderName}-${suffix}`
   const contract = { ...folder.contract, name: stream, refine: { ...folder.contract.refine, joins, guarantee } }
@@ -98,6 +107,15 @@ async function apply(folderName: string, suffix: string, guarantee: Guarantee): 
     versions: [{ version: 1, status: 'live', bundles: [binding], start: [0, 0], replay: null }],
     at: new Date().toISOString(),
   }
+}
+
+async function applyBoth(
+  guarantee: Guarantee,
+  waitMs: number,
+): Promise<Record<'customers' | 'orders', StreamVersions>> {
+  await kafka.admin.ensureTopics(meshTopics())
+  const options = { guarantee, suffix: randomUUID().slice(0, 8), waitMs }
+  return { customers: await apply('customers', options), orders: await apply('orders', options) }
 }
 
 const announce = (stream: string, state: StreamVersions | null): Promise<unknown> => {
@@ -133,32 +151,6 @@ async function decided(stream: string): Promise<number> {
   return [...committed.values()].reduce((sum, { offset }) => sum + offset, 0)
 }
 
-type Process = { readonly child: ChildProcess; output(): string }
-
-function startProcess(): Process {
-  const child = spawn(process.execPath, [MAIN], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: {
-      PATH: process.env['PATH'],
-      MESH_KAFKA_BROKERS: inject('kafkaBrokers'),
-      MESH_REGISTRY_URL: inject('registryUrl'),
-      MESH_LAKE_URL: pathToFileURL(join(dir, 'lake')).href,
-      MESH_STATE_DIR: join(dir, 'state'),
-      MESH_HTTP_PORT: '0',
-      MESH_LOG_LEVEL: 'debug',
-      MESH_ENRICHER_COMMIT_INTERVAL: '200ms',
-      MESH_ENRICHER_TRANSACTION_INTERVAL: '100ms',
-      MESH_ENRICHER_MAX_CHUNK_BYTES: '4000',
-      MESH_ENRICHER_DEDUPE_SEGMENT_IDS: '32',
-    },
-  })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (output += String(bytes)))
-  onTestFinished(() => void child.kill('SIGKILL'))
-  onTestFailed(() => console.error(`process ${child.pid} said:\n${output}`))
-  return { child, output: () => output }
-}
-
 /** The table of customers as the refined topic has it. */
 async function customerRows(stream: string): Promise<Map<string, JoinedRow>> {
   const rows = new Map<string, JoinedRow>()
@@ -172,10 +164,7 @@ async function customerRows(stream: string): Promise<Map<string, JoinedRow>> {
 test.each(['at-least-once', 'exactly-once'] as const)(
   'killed in the middle of its work, again and again, the enricher loses nothing and writes nothing twice, %s',
   async (guarantee) => {
-    const suffix = randomUUID().slice(0, 8)
-    await kafka.admin.ensureTopics(meshTopics())
-    const customers = await apply('customers', suffix, guarantee)
-    const orders = await apply('orders', suffix, guarantee)
+    const { customers, orders } = await applyBoth(guarantee, LONG_MS)
     await announce(customers.stream, customers)
     await producer.send(
       rawTopic(customers.stream),
@@ -183,14 +172,14 @@ test.each(['at-least-once', 'exactly-once'] as const)(
         recordOf({ key: id, id, value: { id, name: `name of ${id}` }, timestamp: Date.now() }, 0),
       ),
     )
-    const first = startProcess()
+    const first = spawnEnricher(dir)
     await expect.poll(() => lag(customers.stream), SETTLE).toBe(0)
     // The orders of a fourth customer wait for its row, which comes when all else is decided.
     await announce(orders.stream, orders)
 
     // The orders of test logs are of last January; a real broker's retention would take them.
     const shift = Date.now() - 4 * 86_400_000 - Date.UTC(2026, 0, 1)
-    let running = first
+    let running: EnricherProcess = first
     for (let life = 1; life <= LIVES; life++) {
       const before = await decided(orders.stream)
       for (let partition = 0; partition < PARTITIONS; partition++) {
@@ -203,7 +192,7 @@ test.each(['at-least-once', 'exactly-once'] as const)(
       await expect.poll(() => decided(orders.stream), SETTLE).toBeGreaterThan(before)
       running.child.kill('SIGKILL')
       await once(running.child, 'exit')
-      running = startProcess()
+      running = spawnEnricher(dir)
     }
     await expect.poll(() => lag(orders.stream), SETTLE).toBe(0)
     expect(await waiting(orders.stream)).toBeGreaterThan(100)
@@ -220,7 +209,7 @@ test.each(['at-least-once', 'exactly-once'] as const)(
     const loader = createCodeLoader({ store: lake(), codec, cacheDir: join(dir, 'oracle'), privacy: NO_SECRETS })
     const code = await loader.load(orders.versions[0]!.bundles[0]!)
     const [raw, refined] = [await read(rawTopic(orders.stream)), await read(refinedTopic(orders.stream, 1))]
-    const dead = await read(`dead-letter.${orders.stream}.v1`)
+    const dead = await read(deadLetterTopic(orders.stream))
     const committed = await kafka.admin.committed(enricherGroup(orders.stream, 1), rawTopic(orders.stream))
     for (let partition = 0; partition < PARTITIONS; partition++) {
       const own = (log: Log): Log => log.filter((entry) => entry.partition === partition)
@@ -249,3 +238,48 @@ test.each(['at-least-once', 'exactly-once'] as const)(
   },
   600_000,
 )
+
+test('how long a parked record may wait is counted from its parking, however often the process is killed', async () => {
+  const streams = [await applyBoth('at-least-once', SHORT_MS), await applyBoth('exactly-once', SHORT_MS)]
+  for (const { customers } of streams) {
+    await announce(customers.stream, customers)
+    const row = recordOf({ key: 'c0', id: 'c0', value: { id: 'c0', name: 'known' }, timestamp: Date.now() }, 0)
+    await producer.send(rawTopic(customers.stream), [row])
+  }
+  let running = spawnEnricher(dir)
+  for (const { customers } of streams) await expect.poll(() => lag(customers.stream), SETTLE).toBe(0)
+  for (const { orders } of streams) await announce(orders.stream, orders)
+  let n = 0
+  async function order(customer: string): Promise<void> {
+    const posted: Posted = { key: customer, id: `o${++n}`, value: { n, customer }, timestamp: Date.now(), partition: 0 }
+    for (const { orders } of streams) await producer.send(rawTopic(orders.stream), [recordOf(posted, 0)])
+    for (const { orders } of streams) await expect.poll(() => decided(orders.stream), SETTLE).toBe(n)
+  }
+  await order('nobody')
+  for (const { orders } of streams) expect(await waiting(orders.stream)).toBe(1)
+  let startedMs = 0
+  for (let life = 1; life <= LIVES; life++) {
+    running.child.kill('SIGKILL')
+    await once(running.child, 'exit')
+    startedMs = Date.now()
+    running = spawnEnricher(dir)
+    // It has read what is parked: only then is it killed again.
+    await order('c0')
+  }
+  for (const { orders } of streams) await expect.poll(() => waiting(orders.stream), SETTLE).toBe(0)
+  running.child.kill('SIGTERM')
+  const [exitCode] = (await once(running.child, 'exit')) as [number]
+  expect(exitCode).toBe(0)
+  for (const { orders, customers } of streams) {
+    await announce(orders.stream, null)
+    await announce(customers.stream, null)
+    const [parked, gone, ...more] = (await read(stateTopic(orders.stream, 1))).map(({ record }) => record)
+    expect([parked?.value === null, gone?.value, more]).toEqual([false, null, []])
+    const letters = await read(deadLetterTopic(orders.stream))
+    expect(letters.map(({ record }) => parseMeshSrc(srcOf(record)).offset)).toEqual([0])
+    const { timestamp } = letters[0]!.record
+    expect(timestamp - parked!.timestamp).toBeGreaterThanOrEqual(SHORT_MS)
+    // Counted from the last start it would be later.
+    expect(timestamp).toBeLessThan(startedMs + SHORT_MS)
+  }
+}, 900_000)

@@ -4,6 +4,7 @@ import type { Service } from '@mesh/shared/runtime/service'
 import type { MemoryClient } from '@mesh/shared/testing/memory-kafka'
 import type { VirtualScheduler } from '@mesh/shared/testing/virtual-scheduler'
 import type { JoinTables } from '../../src/adapters/join-tables.ts'
+import { createBodyCache } from '../../src/core/body-cache.ts'
 import type { RefineCode } from '../../src/core/decide.ts'
 import { createDedupeStore, type DedupeStore } from '../../src/core/dedupe.ts'
 import type { JoinedRow } from '../../src/core/joins.ts'
@@ -40,6 +41,7 @@ export async function startProcess(client: MemoryClient, of: ProcessOf): Promise
       return closable(createDedupeStore(retainMs))
     },
     openKeyed: () => createKeyedState(createMemoryKeyedStore()),
+    openBodies: createBodyCache(10_000).open,
     look: () => Promise.reject(new Error('nobody answers lookups')),
     limits: { ...TEST_LIMITS, maxChunkBytes: 600, maxTransactionBytes: 2000 },
     pace: {

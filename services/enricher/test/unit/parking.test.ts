@@ -184,8 +184,7 @@ describe.each(['at-least-once', 'exactly-once'] as const)('parking, %s', (guaran
       RAW,
       Array.from({ length: 20 }, (_, n) => order(`k${n % 7}`, n, 'c1')),
     )
-    const bodies = { put: () => {}, get: () => null, delete: () => {}, bytes: () => 0 }
-    const running = await start({ parking: testParking({ bodies }) })
+    const running = await start({ bodies: createBodyCache(0) })
     await caughtUp(world, orders, running)
     await addCustomer('c1', 'Ada')
     await eventually(async () => expect((await rows()).length).toBe(20))
@@ -242,7 +241,7 @@ test('a parked record that is lost while the partition runs stops it, and other 
   const stalls: (Stall | null)[] = []
   const running = await start({
     onStall: (_, stall) => stalls.push(stall),
-    parking: testParking({ bodies: createBodyCache(0) }),
+    bodies: createBodyCache(0),
   })
   await caughtUp(world, orders, running)
   world.kafka.trim(STATE, 0, 1)

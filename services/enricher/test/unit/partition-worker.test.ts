@@ -4,6 +4,7 @@ import type { RecordBatch, RecordToSend } from '@mesh/shared/core/record'
 import { textBytes } from '@mesh/shared/core/record'
 import type { Producer } from '@mesh/shared/kafka/port'
 import { describe, expect, test } from 'vitest'
+import { createBodyCache } from '../../src/core/body-cache.ts'
 import { openBooks } from '../../src/core/books.ts'
 import { createDedupeStore } from '../../src/core/dedupe.ts'
 import { createPublishedFates } from '../../src/core/fates.ts'
@@ -53,6 +54,7 @@ function workerOf(
       releases: createPublishedReleases(0),
       records: new Map(),
       stale: [],
+      bodies: createBodyCache(10_000).open(),
     },
     announced: null,
   }

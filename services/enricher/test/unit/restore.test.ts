@@ -6,6 +6,7 @@ import type { Producer } from '@mesh/shared/kafka/port'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openDedupeCache } from '../../src/adapters/dedupe-cache.ts'
 import type { Source } from '../../src/core/arrival.ts'
+import { createBodyCache } from '../../src/core/body-cache.ts'
 import { readBooks } from '../../src/core/books-metadata.ts'
 import type { RefineCode } from '../../src/core/decide.ts'
 import { createDedupeStore, type DedupeStore } from '../../src/core/dedupe.ts'
@@ -69,6 +70,7 @@ async function restored(metadata: string | null, options: Restoring = {}): Promi
       scope,
       openDedupe,
       openKeyed: null,
+      openBodies: createBodyCache(10_000).open,
       transactional: false,
       replay,
     },
