@@ -32,8 +32,21 @@ export type Outcome = {
   readonly seconds: number
   /** Failed: the exit code. Missing: what, and how to get it. */
   readonly why: string | null
+  /** Null where it did not come to running any. */
+  readonly tests: Counts | null
   /** Of the engine's own folders; null where it has none. */
   readonly kilobytes: number | null
+}
+
+export type Counts = { readonly passed: number; readonly failed: number }
+
+/**
+ * Of vitest's JSON report. A run that failed without a failed test (a file that does not load, a signal) counts as one failure, and so
+ * does one that left no report.
+ */
+export function countsOf(report: string | null, succeeded: boolean): Counts {
+  const { numPassedTests = 0, numFailedTests = 0 } = report === null ? {} : JSON.parse(report)
+  return { passed: numPassedTests, failed: succeeded ? 0 : Math.max(numFailedTests, 1) }
 }
 
 const FOLDER = 'tests/engines/'
@@ -68,21 +81,29 @@ function suiteOf(given: string): Suite {
 export const exitCode = (outcomes: readonly Outcome[]): 0 | 1 =>
   outcomes.every(({ state }) => state === 'passed') ? 0 : 1
 
-/** One line a suite, then what the disk holds and has left, in kilobytes. */
+/** One line a suite, the tests of all, then what the disk holds and has left, in kilobytes. */
 export function renderOutcomes(
   outcomes: readonly Outcome[],
   disk: { readonly cache: number | null; readonly free: number },
 ): string {
   const width = Math.max(...outcomes.map(({ suite }) => suite.length))
-  const lines = outcomes.map(({ suite, state, seconds, why, kilobytes }) => {
+  const lines = outcomes.map(({ suite, state, seconds, why, tests, kilobytes }) => {
     const head = `${suite.padEnd(width)}  ${state === 'passed' || state === 'not run' ? state : state.toUpperCase()}`
     if (state === 'missing') return `${head}: ${why}`
     if (state === 'not run') return head
     const size = kilobytes === null ? '' : `, ${megabytes(kilobytes)} installed`
-    return `${head}${why === null ? '' : ` (${why})`} in ${seconds.toFixed(1)} s${size}`
+    const counted = tests === null ? '' : `, ${countsText(tests)}`
+    return `${head}${why === null ? '' : ` (${why})`} in ${seconds.toFixed(1)} s${counted}${size}`
   })
   const held = disk.cache === null ? '' : `.mesh/cache holds ${megabytes(disk.cache)}, `
-  return [...lines, `disk: ${held}${megabytes(disk.free)} free`].join('\n')
+  // A suite that was not run, for want of what it needs or for a signal, is no success.
+  const all = outcomes.map(({ tests }) => tests ?? { passed: 0, failed: 1 })
+  const passed = all.reduce((sum, each) => sum + each.passed, 0)
+  const failed = all.reduce((sum, each) => sum + each.failed, 0)
+  return [...lines, `engines: ${countsText({ passed, failed })}`, `disk: ${held}${megabytes(disk.free)} free`].join(
+    '\n',
+  )
 }
 
+const countsText = ({ passed, failed }: Counts): string => `${passed} passed, ${failed} failed`
 const megabytes = (kilobytes: number): string => `${Math.round(kilobytes / 1024).toLocaleString('en')} MB`

@@ -1,7 +1,7 @@
 // `npm run engines [-- suite… [vitest arguments]]`: the suites on real engines, one after another; a summary at the end.
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, statfsSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describeError, isMeshError } from '@mesh/shared/core/errors'
@@ -12,6 +12,7 @@ import { findChromium } from '../services/console/test/support/gold-page.ts'
 import {
   type Chosen,
   chooseSuites,
+  countsOf,
   exitCode,
   type Need,
   type Outcome,
@@ -70,18 +71,20 @@ async function runSuite({ suite, files }: Chosen, rest: readonly string[]): Prom
   }
   const startedAt = Date.now()
   const vitest = join(ROOT, 'node_modules', '.bin', 'vitest')
-  const child = spawn(vitest, ['run', '--config', 'vitest.engines.config.ts', ...files, ...rest], {
-    cwd: ROOT,
-    stdio: 'inherit',
-  })
+  const report = join(ROOT, '.vitest', `engines-${suite.name}.json`)
+  rmSync(report, { force: true })
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
+  const args = ['run', '--config', 'vitest.engines.config.ts', ...reporters, ...files, ...rest]
+  const child = spawn(vitest, args, { cwd: ROOT, stdio: 'inherit' })
   // A Ctrl-C in a terminal reaches it by itself.
   const forward = (): void => void child.kill('SIGTERM')
   process.on('SIGTERM', forward)
   const [code, signal] = (await once(child, 'close')) as [number | null, string | null]
   process.off('SIGTERM', forward)
   const seconds = (Date.now() - startedAt) / 1000
-  if (code === 0) return outcomeOf(suite, 'passed', seconds)
-  return outcomeOf(suite, 'failed', seconds, signal ?? `exit code ${code}`)
+  const tests = countsOf(existsSync(report) ? readFileSync(report, 'utf8') : null, code === 0)
+  if (code === 0) return { ...outcomeOf(suite, 'passed', seconds), tests }
+  return { ...outcomeOf(suite, 'failed', seconds, signal ?? `exit code ${code}`), tests }
 }
 
 async function missingFor({ needs }: Suite): Promise<string[]> {
@@ -97,7 +100,7 @@ async function missingFor({ needs }: Suite): Promise<string[]> {
 }
 
 function outcomeOf({ name }: Suite, state: Outcome['state'], seconds = 0, why: string | null = null): Outcome {
-  return { suite: name, state, seconds, why, kilobytes: null }
+  return { suite: name, state, seconds, why, tests: null, kilobytes: null }
 }
 
 async function withSize(outcome: Outcome): Promise<Outcome> {

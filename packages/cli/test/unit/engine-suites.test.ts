@@ -2,7 +2,14 @@ import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { chooseSuites, exitCode, type Outcome, renderOutcomes, SUITES } from '../../../../scripts/engine-suites.ts'
+import {
+  chooseSuites,
+  countsOf,
+  exitCode,
+  type Outcome,
+  renderOutcomes,
+  SUITES,
+} from '../../../../scripts/engine-suites.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..', '..', '..')
 
@@ -11,6 +18,7 @@ const outcome = (suite: string, more: Partial<Outcome> = {}): Outcome => ({
   state: 'passed',
   seconds: 61.25,
   why: null,
+  tests: { passed: 4, failed: 0 },
   kilobytes: null,
   ...more,
 })
@@ -36,19 +44,28 @@ test('the summary says of each suite how it went, how long it took and what lies
   const text = renderOutcomes(
     [
       outcome('spark', { kilobytes: 512_000 }),
-      outcome('flink', { state: 'failed', why: 'exit code 1' }),
-      outcome('superset', { state: 'missing', why: 'no Python 3.10 to 3.13 on the PATH' }),
-      outcome('airflow', { state: 'not run' }),
+      outcome('flink', { state: 'failed', why: 'exit code 1', tests: { passed: 3, failed: 2 } }),
+      outcome('superset', { state: 'missing', why: 'no Python 3.10 to 3.13 on the PATH', tests: null }),
+      outcome('airflow', { state: 'not run', tests: null }),
     ],
     { cache: 2_048_000, free: 10_240_000 },
   )
   expect(text.split('\n')).toEqual([
-    'spark     passed in 61.3 s, 500 MB installed',
-    'flink     FAILED (exit code 1) in 61.3 s',
+    'spark     passed in 61.3 s, 4 passed, 0 failed, 500 MB installed',
+    'flink     FAILED (exit code 1) in 61.3 s, 3 passed, 2 failed',
     'superset  MISSING: no Python 3.10 to 3.13 on the PATH',
     'airflow   not run',
+    'engines: 7 passed, 4 failed',
     'disk: .mesh/cache holds 2,000 MB, 10,000 MB free',
   ])
+})
+
+test('a run that ended badly counts a failure, also without a failed test or a report', () => {
+  const report = JSON.stringify({ numPassedTests: 3, numFailedTests: 2 })
+  expect(countsOf(report, false)).toEqual({ passed: 3, failed: 2 })
+  expect(countsOf(JSON.stringify({ numPassedTests: 3, numFailedTests: 0 }), false)).toEqual({ passed: 3, failed: 1 })
+  expect(countsOf(null, false)).toEqual({ passed: 0, failed: 1 })
+  expect(countsOf(JSON.stringify({ numPassedTests: 3, numFailedTests: 0 }), true)).toEqual({ passed: 3, failed: 0 })
 })
 
 test('only a run in which every suite passed ends well', () => {
