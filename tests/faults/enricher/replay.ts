@@ -1,3 +1,4 @@
+import { isMeshError } from '@mesh/shared/core/errors'
 import type { ReplayJob, ReplayRequest, ReplayState } from '@mesh/shared/core/replay-api'
 import { enricherGroup, rawTopic, refinedTopic } from '@mesh/shared/core/topics'
 import { expect } from 'vitest'
@@ -23,14 +24,15 @@ export type ReplayUnderKills = {
 }
 
 /**
- * Builds the next version of a stream from its history and cuts over, while orders flow. All members are killed in the midst of the
- * history, one when everything is emitted and the candidate passes over to raw, and one when the cutover is asked for.
+ * Builds the next version of a stream from its history and cuts over, while orders flow. All members and the replayer are killed in
+ * the midst of the history, one member when everything is emitted and the candidate passes over to raw, and one when the cutover is
+ * asked for.
  */
 export async function replayUnderKills(
   world: FaultWorld,
   { stream, members, random }: ReplayUnderKills,
 ): Promise<ReplayJob> {
-  const { kafka, replayerUrl } = world.mesh
+  const { kafka, replayerUrl, stack } = world.mesh
   const anyMember = (): string => members[random.below(members.length)]!
   const ends = await kafka.admin.offsets(rawTopic(stream))
   const recorded = ends.reduce((sum, { lastStableOffset }) => sum + lastStableOffset, 0)
@@ -43,8 +45,14 @@ export async function replayUnderKills(
     const ask = async (): Promise<true | null> => ((await done()) ? true : null)
     return waitFor(ask, { what, timeoutMs: PATIENCE_MS, everyMs: 250, progress: () => `${stream}, ${history} records` })
   }
-  const inState = async (...states: ReplayState[]): Promise<boolean> =>
-    states.includes((await callJson<ReplayJob>(url)).state)
+  async function inState(...states: ReplayState[]): Promise<boolean> {
+    try {
+      return states.includes((await callJson<ReplayJob>(url)).state)
+    } catch (error) {
+      if (isMeshError(error) && error.code === 'MESH_SERVICE_UNREACHABLE') return false // it is being started again
+      throw error
+    }
+  }
   const refined = async (): Promise<number> =>
     (await kafka.admin.offsets(refinedTopic(stream, job.version))).reduce((sum, o) => sum + o.lastStableOffset, 0)
   async function historyRead(): Promise<number> {
@@ -54,6 +62,7 @@ export async function replayUnderKills(
 
   await reach('the history to be emitted', () => inState('RUNNING'))
   await reach('the candidate to have read some of its history', async () => (await historyRead()) > history / 5)
+  expect(stack.kill('replayer', 'SIGKILL')).toBe(true)
   await Promise.all(members.map((member) => killRunning(world, member)))
   const read = await historyRead()
   expect(read, 'read of the history when the enrichers were killed').toBeLessThan(history)
