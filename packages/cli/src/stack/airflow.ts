@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { MeshError } from '@mesh/shared/core/errors'
 import { HOST } from './ports.ts'
@@ -33,6 +34,7 @@ export type Airflow = {
 }
 
 const READY_TIMEOUT_MS = 600_000
+const HEALTH_INTERVAL_MS = 500
 /** Its parts take long to end by themselves, and their work is in the database: what is left then is killed. */
 const STOP_TIMEOUT_MS = 5_000
 
@@ -161,8 +163,9 @@ function airflowSettings(
   }
 }
 
-/** `part` as /monitor/health names it. */
+/** `part` as /monitor/health names it. An answer costs the API server queries, and time in which the parts would start. */
 async function isHealthy(url: string, part: string): Promise<boolean> {
+  await delay(HEALTH_INTERVAL_MS)
   const response = await fetch(`${url}/api/v2/monitor/health`, { signal: AbortSignal.timeout(2000) })
   const health = (await response.json()) as Record<string, { status: string | null } | undefined>
   return health[part]?.status === 'healthy'
