@@ -114,9 +114,9 @@ const ARGUMENTS: Readonly<Record<PartName, readonly string[]>> = {
   'dag-processor': ['dag-processor'],
 }
 
-function partSpec(name: PartName, { python, home, env, url }: Place & { readonly url: string }): ChildSpec {
+function partSpec(name: PartName, { python, home, env, url, signal }: Place & { readonly url: string }): ChildSpec {
   const ready: Readonly<Record<PartName, () => Promise<boolean>>> = {
-    'api-server': async () => (await isHealthy(url, 'metadatabase')) && takesTasks(url),
+    'api-server': async () => (await isHealthy(url, 'metadatabase')) && takesTasks(url, signal),
     scheduler: () => isHealthy(url, 'scheduler'),
     'dag-processor': () => isHealthy(url, 'dag_processor'),
   }
@@ -175,7 +175,8 @@ async function isHealthy(url: string, part: string): Promise<boolean> {
  * The API that tasks talk to is put together at its first call, for seconds, on a busy machine for longer than a task waits: that call
  * is made here.
  */
-async function takesTasks(url: string): Promise<boolean> {
-  const response = await fetch(`${url}/execution/health`, { signal: AbortSignal.timeout(READY_TIMEOUT_MS) })
+async function takesTasks(url: string, cancel?: AbortSignal): Promise<boolean> {
+  const signal = AbortSignal.any([AbortSignal.timeout(READY_TIMEOUT_MS), ...(cancel ? [cancel] : [])])
+  const response = await fetch(`${url}/execution/health`, { signal })
   return response.ok
 }

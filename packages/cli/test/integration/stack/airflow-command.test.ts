@@ -16,7 +16,7 @@ const PARTS = ['api-server', 'scheduler', 'dag-processor'] as const
 
 /**
  * In the place of Airflow, whose own start and stop the engines' suite shows: its parts, and a scheduler that begins a task in a group of
- * its own. The file `never-ready` keeps it from being healthy.
+ * its own. The file `never-ready` keeps it from being healthy, `silent` keeps the API of tasks from answering.
  */
 const TOY = `#!${process.execPath}
 const { appendFileSync, existsSync } = require('node:fs')
@@ -28,6 +28,7 @@ if (part === 'db') {
 if (part === 'api-server') {
   const status = () => (existsSync('never-ready') ? 'unhealthy' : 'healthy')
   require('node:http').createServer((request, response) => {
+    if (request.url === '/execution/health' && existsSync('silent')) return appendFileSync('asked', 'x')
     response.end(JSON.stringify({ metadatabase: { status: 'healthy' }, scheduler: { status: status() }, dag_processor: { status: 'healthy' } }))
   }).listen(Number(process.env.AIRFLOW__API__PORT), process.env.AIRFLOW__API__HOST)
 }
@@ -113,6 +114,16 @@ test('Ctrl-C while it starts ends it with 0 and leaves nothing', async () => {
   expect(await command.ended()).toBe(0)
   expect(command.printed()).toContain('stopped while it was starting')
   expect(alive(running)).toEqual([])
+})
+
+test('Ctrl-C ends it while the API of tasks has yet to answer', async () => {
+  writeFileSync(join(home, 'silent'), '')
+  const command = begin()
+  await expect.poll(() => existsSync(join(home, 'asked')), { timeout: 60_000 }).toBe(true)
+  const started = readMark(join(home, 'api-server.pid.json'))!.pid
+  command.child.kill('SIGINT')
+  expect(await command.ended()).toBe(0)
+  expect(alive([started])).toEqual([])
 })
 
 test('a second start is refused with 1 and leaves the first alone', async () => {
