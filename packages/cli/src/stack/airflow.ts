@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { MeshError } from '@mesh/shared/core/errors'
 import { HOST } from './ports.ts'
@@ -33,6 +34,7 @@ export type Airflow = {
 }
 
 const READY_TIMEOUT_MS = 600_000
+const HEALTH_INTERVAL_MS = 500
 /** Its parts take long to end by themselves, and their work is in the database: what is left then is killed. */
 const STOP_TIMEOUT_MS = 5_000
 
@@ -112,9 +114,9 @@ const ARGUMENTS: Readonly<Record<PartName, readonly string[]>> = {
   'dag-processor': ['dag-processor'],
 }
 
-function partSpec(name: PartName, { python, home, env, url }: Place & { readonly url: string }): ChildSpec {
+function partSpec(name: PartName, { python, home, env, url, signal }: Place & { readonly url: string }): ChildSpec {
   const ready: Readonly<Record<PartName, () => Promise<boolean>>> = {
-    'api-server': async () => (await isHealthy(url, 'metadatabase')) && takesTasks(url),
+    'api-server': async () => (await isHealthy(url, 'metadatabase')) && takesTasks(url, signal),
     scheduler: () => isHealthy(url, 'scheduler'),
     'dag-processor': () => isHealthy(url, 'dag_processor'),
   }
@@ -161,8 +163,9 @@ function airflowSettings(
   }
 }
 
-/** `part` as /monitor/health names it. */
+/** `part` as /monitor/health names it. An answer costs the API server queries, and time in which the parts would start. */
 async function isHealthy(url: string, part: string): Promise<boolean> {
+  await delay(HEALTH_INTERVAL_MS)
   const response = await fetch(`${url}/api/v2/monitor/health`, { signal: AbortSignal.timeout(2000) })
   const health = (await response.json()) as Record<string, { status: string | null } | undefined>
   return health[part]?.status === 'healthy'
@@ -172,7 +175,8 @@ async function isHealthy(url: string, part: string): Promise<boolean> {
  * The API that tasks talk to is put together at its first call, for seconds, on a busy machine for longer than a task waits: that call
  * is made here.
  */
-async function takesTasks(url: string): Promise<boolean> {
-  const response = await fetch(`${url}/execution/health`, { signal: AbortSignal.timeout(READY_TIMEOUT_MS) })
+async function takesTasks(url: string, cancel?: AbortSignal): Promise<boolean> {
+  const signal = AbortSignal.any([AbortSignal.timeout(READY_TIMEOUT_MS), ...(cancel ? [cancel] : [])])
+  const response = await fetch(`${url}/execution/health`, { signal })
   return response.ok
 }
