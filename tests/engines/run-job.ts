@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JobsResponse, Run, RunsResponse } from '@mesh/shared/core/runs'
 import { callJson } from '../../packages/cli/src/http-json.ts'
@@ -8,6 +8,19 @@ import type { MeshUnderTest } from '../e2e/mesh-under-test.ts'
 /** Writes jobs/<name>.yaml into the mesh's project; job-trigger takes it up. */
 export function putJob(mesh: MeshUnderTest, name: string, lines: readonly string[]): void {
   writeFileSync(join(mesh.projectDir, 'jobs', `${name}.yaml`), [`name: ${name}`, ...lines, ''].join('\n'))
+}
+
+/** Until job-trigger has let go of the job: what comes from then on is one input of the run that follows its return. */
+export async function dropJob(mesh: MeshUnderTest, name: string): Promise<void> {
+  rmSync(join(mesh.projectDir, 'jobs', `${name}.yaml`))
+  const url = mesh.stack.addresses.services['job-trigger']!
+  await waitFor(
+    async () => {
+      const { jobs } = await callJson<JobsResponse>(`${url}/v1/jobs`)
+      return jobs.some((job) => job.name === name) ? null : true
+    },
+    { what: `${name} to be dropped`, timeoutMs: 60_000 },
+  )
 }
 
 /** Until the job has been given everything, and each of its runs ended well. @throws Error with the log of a run that is dead */
@@ -25,7 +38,7 @@ export async function everyRun(mesh: MeshUnderTest, job: string): Promise<readon
     },
     {
       what: `the runs of ${job} to end`,
-      timeoutMs: 850_000,
+      timeoutMs: 1_700_000,
       progress: () => JSON.stringify(last.map((run) => [run.id, run.state, run.error])),
     },
   )
