@@ -1,72 +1,25 @@
-import { execFile } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { queryWarehouse } from '@mesh/shared/warehouse/duckdb-reader'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { installDbt } from '../../packages/cli/src/stack/dbt.ts'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
-import { createDbtEngine } from '../../services/job-trigger/src/adapters/dbt-engine.ts'
-import { createDbtRunner, type DbtRunner } from '../../services/job-trigger/src/adapters/dbt-runner.ts'
-import type { ExecutionStatus, JobEngine } from '../../services/job-trigger/src/core/ports.ts'
+import type { Execution, ExecutionStatus } from '../../services/job-trigger/src/core/ports.ts'
 import type { StreamInput } from '../../services/job-trigger/src/core/run-input.ts'
 import { executionOf } from '../../services/job-trigger/test/support/engine-contract.ts'
 import { job } from '../../services/job-trigger/test/support/jobs.ts'
-import { createLandingFile, type LandingFile, over, withFile } from './landing-file.ts'
-
-const ROOT = join(import.meta.dirname, '..', '..')
-const DBT = join(ROOT, 'transforms', 'dbt')
-const started: number[] = []
+import { createDbtWorld, type DbtWorld } from './dbt-world.ts'
+import { type LandingFile, over, withFile } from './landing-file.ts'
 
 /** The real dbt over landing files as the warehouse-sink makes them, through the engine that job-trigger has. */
 describe('dbt over a vector', () => {
-  let folder = ''
-  let python = ''
-  let env: NodeJS.ProcessEnv = {}
-  let runner: DbtRunner
-  let engine: JobEngine
+  let world: DbtWorld
   let landing: LandingFile
 
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'mesh-dbt-'))
-    python = await installDbt({ folder: DBT, cache: inject('stackCache'), env: process.env })
-    env = {
-      ...process.env,
-      MESH_LANDING_FILE: join(folder, 'landing.duckdb'),
-      MESH_GOLD_FILE: join(folder, 'gold.duckdb'),
-      MESH_DBT_PLUGINS: join(DBT, 'plugins'),
-    }
-    landing = await createLandingFile(env['MESH_LANDING_FILE']!, {
-      flights: 'append',
-      airports: 'upsert',
-      github: 'append',
-    })
-    // A project of its own: tests break models in it.
-    cpSync(DBT, join(folder, 'transforms', 'dbt'), { recursive: true })
-    runner = createDbtRunner({
-      python,
-      script: join(DBT, 'runner', 'mesh_dbt_runner.py'),
-      env,
-      maxRssMb: 4096,
-      maxInvocations: 100,
-      started: (pid) => started.push(pid),
-    })
-    engine = newEngine(runner)
+    world = await createDbtWorld(inject('stackCache'))
+    landing = world.landing
   })
-  afterAll(async () => {
-    await engine?.close()
-    rmSync(folder, { recursive: true, force: true })
-  })
-
-  const newEngine = (own: DbtRunner | null): JobEngine =>
-    createDbtEngine({
-      runner: own,
-      missing: 'no Python',
-      stateDir: folder,
-      projectDir: folder,
-      targetPath: join(folder, 'target'),
-    })
+  afterAll(() => world?.close())
 
   const flight = (origin: string, day: string, delay: number) => ({
     key: origin,
@@ -93,18 +46,8 @@ describe('dbt over a vector', () => {
     return settled({ ...execution, input: { ...execution.input, streams } })
   }
 
-  async function settled(execution: ReturnType<typeof executionOf>): Promise<ExecutionStatus> {
-    await engine.submit(execution)
-    return waitFor(
-      async () => {
-        const status = await engine.status(execution)
-        return status.state === 'running' ? null : status
-      },
-      { what: 'dbt to end', timeoutMs: 150_000, everyMs: 25 },
-    )
-  }
-
-  const gold = async (sql: string): Promise<unknown[]> => [...(await queryWarehouse(env['MESH_GOLD_FILE']!, sql)).rows]
+  const settled = (execution: Execution): Promise<ExecutionStatus> => world.settled(execution)
+  const gold = async (sql: string): Promise<unknown[]> => [...(await queryWarehouse(world.goldFile, sql)).rows]
   const days = (): Promise<unknown[]> =>
     gold(
       'select origin, cast(flight_date as varchar) as day, flights, avg_delay from daily_airport_delays order by 1, 2',
@@ -149,7 +92,7 @@ describe('dbt over a vector', () => {
 
   test('a column that breaks its contract fails the run before it writes, with the reason', async () => {
     const before = await days()
-    const model = join(folder, 'transforms', 'dbt', 'models', 'gold', 'daily_airport_delays.sql')
+    const model = join(world.folder, 'transforms', 'dbt', 'models', 'gold', 'daily_airport_delays.sql')
     const good = readFileSync(model, 'utf8')
     writeFileSync(model, good.replace('cast(count(*) as bigint) as flights', 'cast(count(*) as varchar) as flights'))
     const status = await runOver({ flights: over(0, 4) }, ['daily_airport_delays'])
@@ -167,13 +110,16 @@ describe('dbt over a vector', () => {
     const whole = { ...execution, input: { ...execution.input, streams: { flights: over(0, 4) } } }
     // Opened for writing, which a process that kept the file open would not allow.
     let ended: Promise<ExecutionStatus> | undefined
-    await withFile(env['MESH_LANDING_FILE']!, async () => {
+    await withFile(world.landingFile, async () => {
       ended = settled(whole)
-      await waitFor(async () => (existsSync(join(folder, 'runs', 'gold', whole.id, 'claim.json')) ? true : null), {
-        what: 'dbt to take the run up',
-        timeoutMs: 60_000,
-      })
-      expect((await engine.status(whole)).state).toBe('running')
+      await waitFor(
+        async () => (existsSync(join(world.folder, 'runs', 'gold', whole.id, 'claim.json')) ? true : null),
+        {
+          what: 'dbt to take the run up',
+          timeoutMs: 60_000,
+        },
+      )
+      expect((await world.engine.status(whole)).state).toBe('running')
     })
     expect(await ended).toMatchObject({ state: 'succeeded' })
   })
@@ -181,15 +127,15 @@ describe('dbt over a vector', () => {
   test('a killed dbt process is a failed attempt, and the next run has another process', async () => {
     const execution = executionOf(job({ name: 'gold', engine: 'dbt', options: { select: ['daily_airport_delays'] } }))
     const running = settled({ ...execution, input: { ...execution.input, streams: { flights: over(0, 4) } } })
-    await waitFor(async () => runner.pid(), { what: 'the dbt process', timeoutMs: 60_000, everyMs: 5 })
-    process.kill(runner.pid()!, 'SIGKILL')
+    await waitFor(async () => world.runner.pid(), { what: 'the dbt process', timeoutMs: 60_000, everyMs: 5 })
+    process.kill(world.runner.pid()!, 'SIGKILL')
     expect(await running).toMatchObject({
       state: 'failed',
       error: { message: expect.stringContaining('signal SIGKILL') },
     })
-    const count = started.length
+    const count = world.started.length
     expect(await runOver({ flights: over(0, 4) }, ['daily_airport_delays'])).toMatchObject({ state: 'succeeded' })
-    expect(started).toHaveLength(count + 1)
+    expect(world.started).toHaveLength(count + 1)
   })
 
   test('what has a result is not run again, by this process or by the next', async () => {
@@ -198,45 +144,25 @@ describe('dbt over a vector', () => {
     const first = await settled(whole)
     const ledger = `select count(*) as n from _mesh_runs where execution_id = '${whole.id}'`
     expect(await gold(ledger)).toEqual([{ n: '1' }])
-    const next = newEngine(null)
+    const next = world.engineOf(null)
     expect(await next.status(whole)).toEqual(first)
-    await engine.submit(whole)
+    await world.engine.submit(whole)
     expect(await gold(ledger)).toEqual([{ n: '1' }])
   })
 
   test('without Python a run waits with the reason', async () => {
-    await expect(newEngine(null).submit(executionOf(job({ name: 'gold', engine: 'dbt' })))).rejects.toMatchObject({
+    await expect(world.engineOf(null).submit(executionOf(job({ name: 'gold', engine: 'dbt' })))).rejects.toMatchObject({
       code: 'MESH_JOB_ENGINE_AWAY',
       message: 'no Python',
     })
   })
 
-  const dbt = (...args: string[]): Promise<string> => {
-    const common = [
-      '--project-dir',
-      DBT,
-      '--profiles-dir',
-      DBT,
-      '--target-path',
-      join(folder, 'by-hand'),
-      '--log-path',
-      join(folder, 'by-hand'),
-    ]
-    const command = ['-m', 'dbt.cli.main', '--no-use-colors', ...args, ...common]
-    return promisify(execFile)(python, command, { env: { ...env, PYTHONDONTWRITEBYTECODE: '1' }, cwd: folder }).then(
-      ({ stdout }) => stdout,
-      (error: { stdout?: string; message: string }) => {
-        throw new Error(`${error.message}\n${error.stdout ?? ''}`)
-      },
-    )
-  }
-
   test("the models' own unit tests pass", async () => {
-    expect(await dbt('test', '--select', 'test_type:unit')).toContain('PASS=')
+    expect(await world.byHand('test', '--select', 'test_type:unit')).toContain('PASS=')
   })
 
   test('the same project is read for Snowflake without a connection', async () => {
-    const listed = await dbt('ls', '--target', 'snowflake', '--resource-type', 'model', '--quiet')
+    const listed = await world.byHand('ls', '--target', 'snowflake', '--resource-type', 'model', '--quiet')
     expect(listed.trim().split('\n').sort()).toEqual([
       'mesh.gold.airports',
       'mesh.gold.daily_airport_delays',

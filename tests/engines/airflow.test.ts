@@ -100,7 +100,7 @@ test('job-trigger is killed in the middle of a DAG run: the next one finds that 
   // What ended before the kill is on mesh.runs, and was not begun again.
   expect((await runsOf('report')).map(({ state }) => state)).toContain('succeeded')
   expect(await airflow.runs('good')).toHaveLength(1)
-  dropJob(mesh, 'slow')
+  await dropJob(mesh, 'slow')
 })
 
 test('a DAG that fails is tried again after a pause, under an id of its own, then the run is dead; other jobs go on', async () => {
@@ -116,7 +116,7 @@ test('a DAG that fails is tried again after a pause, under an id of its own, the
   const ids = (await airflow.runs('bad')).map(({ dag_run_id: id }) => id).sort()
   expect(ids).toEqual([`${dead!.id}.1`, `${dead!.id}.2`])
   expect(await everyRun(mesh, 'report')).toHaveLength(1)
-  dropJob(mesh, 'broken')
+  await dropJob(mesh, 'broken')
 })
 
 test('Airflow is away for a while and events go on: nothing is missed, and what came is one run', async () => {

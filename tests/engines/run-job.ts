@@ -10,9 +10,17 @@ export function putJob(mesh: MeshUnderTest, name: string, lines: readonly string
   writeFileSync(join(mesh.projectDir, 'jobs', `${name}.yaml`), [`name: ${name}`, ...lines, ''].join('\n'))
 }
 
-/** Takes a job away that later records would set off again. */
-export function dropJob(mesh: MeshUnderTest, name: string): void {
+/** Takes a job away, and waits until job-trigger has let go of it: no later record sets it off, and what comes is one input of the run that follows its return. */
+export async function dropJob(mesh: MeshUnderTest, name: string): Promise<void> {
   rmSync(join(mesh.projectDir, 'jobs', `${name}.yaml`))
+  const url = mesh.stack.addresses.services['job-trigger']!
+  await waitFor(
+    async () => {
+      const { jobs } = await callJson<JobsResponse>(`${url}/v1/jobs`)
+      return jobs.some((job) => job.name === name) ? null : true
+    },
+    { what: `${name} to be dropped`, timeoutMs: 60_000 },
+  )
 }
 
 /** Until the job has been given everything, and each of its runs ended well. @throws Error with the log of a run that is dead */
@@ -30,7 +38,7 @@ export async function everyRun(mesh: MeshUnderTest, job: string): Promise<readon
     },
     {
       what: `the runs of ${job} to end`,
-      timeoutMs: 850_000,
+      timeoutMs: 1_700_000,
       progress: () => JSON.stringify(last.map((run) => [run.id, run.state, run.error])),
     },
   )

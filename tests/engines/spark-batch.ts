@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import type { MeshUnderTest } from '../e2e/mesh-under-test.ts'
 import { DEAD, deadLetters } from './bad-flights.ts'
 import { differences } from './demo-mesh.ts'
-import { everyRun, putJob } from './run-job.ts'
+import { dropJob, everyRun, putJob } from './run-job.ts'
 import { COLUMNS, silverRows, sparkJob } from './spark-world.ts'
 
 const JOB = 'spark-silver'
@@ -13,19 +13,23 @@ const outOf = (mesh: MeshUnderTest): string => join(mesh.projectDir, 'spark', 'f
 const fromSpark = (mesh: MeshUnderTest): string =>
   `SELECT ${COLUMNS} FROM read_parquet('${outOf(mesh)}/run=*/*.parquet')`
 
+export function putBatch(mesh: MeshUnderTest): void {
+  putJob(mesh, JOB, [
+    'inputs: [{ stream: flights, layer: bronze }, { stream: airports, layer: bronze }]',
+    ...sparkJob('killed_silver.py', [outOf(mesh)], { KILLED: join(mesh.projectDir, 'batch-was-killed') }),
+  ])
+}
+
+export const dropBatch = (mesh: MeshUnderTest): Promise<void> => dropJob(mesh, JOB)
+
 /** `transforms/spark/jobs/silver_flights.py` over bronze, beside the mesh's own silver and dead letters. */
 export function describeBatch(mesh: () => MeshUnderTest): void {
   describe('a batch from bronze', () => {
     test('comes to the same silver as the enricher, row by row, though it is killed when it has written, and run again', async () => {
-      const out = outOf(mesh())
-      putJob(mesh(), JOB, [
-        'inputs: [{ stream: flights, layer: bronze }, { stream: airports, layer: bronze }]',
-        ...sparkJob('killed_silver.py', [out], { KILLED: join(mesh().projectDir, 'batch-was-killed') }),
-      ])
       const [run, ...more] = await everyRun(mesh(), JOB)
       expect(more).toEqual([])
       expect(run).toMatchObject({ attempt: 2, attempts: [{ error: { code: 'MESH_JOB_FAILED' } }, { error: null }] })
-      expect(readdirSync(out)).toEqual([`run=${run!.id}`])
+      expect(readdirSync(outOf(mesh()))).toEqual([`run=${run!.id}`])
       expect(await differences(fromSpark(mesh()), silverRows(mesh(), COLUMNS))).toEqual({
         left: 0,
         right: 0,
@@ -57,7 +61,8 @@ export function describeBatch(mesh: () => MeshUnderTest): void {
 
 /** What came later is a run of its own over its own offsets; duplicates of earlier runs are known. */
 export async function expectLaterBatch(mesh: MeshUnderTest): Promise<void> {
-  await everyRun(mesh, JOB)
-  expect(readdirSync(outOf(mesh)).length).toBeGreaterThan(1)
+  const runs = await everyRun(mesh, JOB)
+  expect(runs).toHaveLength(2)
+  expect(readdirSync(outOf(mesh)).sort()).toEqual(runs.map(({ id }) => `run=${id}`).sort())
   expect(await differences(fromSpark(mesh), silverRows(mesh, COLUMNS))).toMatchObject({ left: 0, right: 0 })
 }

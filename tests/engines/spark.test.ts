@@ -1,23 +1,48 @@
-import { afterAll, beforeAll, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { MeshUnderTest } from '../e2e/mesh-under-test.ts'
 import { postBadFlights } from './bad-flights.ts'
-import { postFlights, settle } from './demo-mesh.ts'
-import { describeBatch, expectLaterBatch } from './spark-batch.ts'
+import { settle } from './demo-mesh.ts'
+import { describeBatch, dropBatch, expectLaterBatch, putBatch } from './spark-batch.ts'
+import {
+  describeStream,
+  dropStream,
+  evolve,
+  expectLaterStream,
+  type Later,
+  putStream,
+  writeAgain,
+} from './spark-stream.ts'
 import { startSparkMesh } from './spark-world.ts'
 
 let mesh: MeshUnderTest
 
+// One mesh for all, and batch and stream side by side: most of a small run is the start of its driver.
 beforeAll(async () => {
   mesh = await startSparkMesh()
+  expect(await writeAgain(mesh)).toBeGreaterThan(0)
   await postBadFlights(mesh)
   await settle(mesh)
+  putBatch(mesh)
+  putStream(mesh)
 })
 afterAll(() => mesh?.stop())
 
 describeBatch(() => mesh)
+describeStream(() => mesh)
 
-test('what comes later is a run of its own over its own offsets; duplicates of earlier runs are known', async () => {
-  await postFlights(mesh, 500, 2000)
-  await settle(mesh)
-  await expectLaterBatch(mesh)
+describe('what comes later is a run of its own', () => {
+  let later: Later
+
+  beforeAll(async () => {
+    await dropBatch(mesh)
+    await dropStream(mesh)
+    later = await evolve(mesh)
+    putBatch(mesh)
+    putStream(mesh)
+  })
+
+  test('of the batch: over its own offsets; duplicates of earlier runs are known', () => expectLaterBatch(mesh))
+
+  test('of the stream: each row once, though the schema has grown, some records are unreadable and its driver is killed inside a micro-batch', () =>
+    expectLaterStream(mesh, later))
 })

@@ -6,7 +6,7 @@ files change; each invocation gets a copy, since dbt writes compiled SQL into wh
 Without arguments the project is only parsed.
 
 Request:  {"id", "project", "target", "targetPath", "folder", "args": [...], "vars": {...}}
-Answer:   {"id", "result": {"success", "error", "outputs": [...], "artefacts": {...}}, "rssMb"}
+Answer:   {"id", "result": {"success", "error", "outputs": [...], "artefacts": {...}, "message"}, "rssMb"}
 
 `folder` is the execution's own: output.log, claim.json while it runs, and result.json, written whole before the answer. A lock on
 the target path keeps two runners (a killed job-trigger's and its successor's) apart, and an execution whose result is there is
@@ -79,26 +79,52 @@ def invoke(request, folder):
     if not request["args"]:  # only made ready
         return {"success": True, "error": None, "outputs": [], "artefacts": {}}
     args = [*request["args"], *common, "--vars", json.dumps(request["vars"])]
+    target = pathlib.Path(request["targetPath"])
+    freshness = request["args"][:2] == ["source", "freshness"]
+    if freshness:  # written only where it came to results: an earlier one must not stand for it
+        (target / "sources.json").unlink(missing_ok=True)
     wait_until_free(os.environ.get("MESH_GOLD_FILE"))
     try:
         done = dbtRunner(manifest=manifest).invoke(args)
     finally:
         let_files_go()
     artefacts = {"output.log": str(folder / "output.log")}
-    for name in ("run_results.json", "manifest.json"):
-        written = pathlib.Path(request["targetPath"]) / name
-        if written.exists():
-            shutil.copyfile(written, folder / name)
+    for name in ["sources.json"] if freshness else ["run_results.json", "manifest.json"]:
+        if (target / name).exists():
+            shutil.copyfile(target / name, folder / name)
             artefacts[name] = str(folder / name)
     results = list(getattr(done.result, "results", None) or [])
-    bad = [r for r in results if str(r.status) in ("error", "fail", "runtime error")]
-    reason = "; ".join(f"{r.node.name}: {first_line(r.message)}" for r in bad[:5])
+    if freshness and done.success and (silent := unasked(request["args"], results)):
+        error = f"dbt asks nothing of {silent}: no such source (`mesh dbt sources` writes them), or no freshness in dbt_project.yml"
+        return {"success": False, "error": error, "outputs": [], "artefacts": artefacts}
+    tell = age_of if freshness else problem_of
+    reason = "; ".join([tell(r) for r in results if str(r.status) in ("error", "fail", "runtime error")][:5])
     if not reason and done.exception is not None:
         reason = f"{type(done.exception).__name__}: {done.exception}"
     outputs = [{"name": r.node.relation_name.replace('"', ""), "status": str(r.status), "seconds": round(r.execution_time, 3)}
                for r in results if r.node.resource_type == "model" and r.node.relation_name]
     return {"success": bool(done.success), "error": None if done.success else (reason or "dbt failed"),
-            "outputs": outputs, "artefacts": artefacts}
+            "outputs": outputs, "artefacts": artefacts, "message": "; ".join(map(age_of, results)) if freshness else None}
+
+
+def unasked(args, results):
+    """The selected sources that have no result: dbt finds nothing wrong with asking nobody."""
+    chosen = args[args.index("--select") + 1 : args.index("--exclude") if "--exclude" in args else None]
+    found = {f"source:landing.{r.node.name}" for r in results}
+    if not results:
+        return " ".join(chosen)
+    return "" if "--exclude" in args else " ".join(c for c in chosen if c.startswith("source:landing.") and c not in found)
+
+
+def problem_of(result):
+    return f"{result.node.name}: {first_line(result.message)}"
+
+
+def age_of(result):
+    """How old a source's newest rows are: `flights warn, last written 90000 s ago`."""
+    age = getattr(result, "age", None)  # of year 1 where the ledger has no row
+    told = first_line(result.message) if age is None else "never written" if age > 1e10 else f"last written {round(age)} s ago"
+    return f"{result.node.name} {result.status}, {told}"
 
 
 def wait_until_free(gold, seconds=30):

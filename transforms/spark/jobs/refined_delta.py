@@ -2,8 +2,8 @@
 
     refined_delta.py <stream> <out>
 
-Writes <out>/rows (one row per refined record, deletes included), <out>/rejected (records that cannot be read, with their place) and
-<out>/checkpoint (progress and the records known, in one), below <out>/v<version>: a table per version.
+Writes <out>/rows (one row per refined record, deletes included), <out>/rejected (records that cannot be read, with their place and the
+run that set them aside) and <out>/checkpoint (progress and the records known, in one), below <out>/v<version>: a table per version.
 """
 
 import json
@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.avro.functions import from_avro
 
-from mesh_run import ranges, read_input, report
+from mesh_run import ranges, read_input, rejected, report
 
 # A record is written again within moments of its first writing, after a crash of the enricher.
 KNOWN_FOR = "7 days"
@@ -91,7 +91,7 @@ def records_of(spark, topic):
             "timestamp",
             "value",
             "CASE WHEN value IS NOT NULL AND length(value) > 5 AND hex(substring(value, 1, 1)) = '00'"
-            " THEN CAST(conv(hex(substring(value, 2, 4)), 16, 10) AS INT) END AS schema_id",
+            " THEN try_cast(conv(hex(substring(value, 2, 4)), 16, 10) AS INT) END AS schema_id",
             "CASE WHEN value IS NULL THEN 'delete' ELSE 'upsert' END AS _op",
             "CAST(key AS STRING) AS _key",
             # A record of nobody's, without mesh-src, stands for itself.
@@ -108,25 +108,29 @@ def records_of(spark, topic):
     )
 
 
-def writer(out, schemas, columns):
+def writer(out, run_id, subject, schemas):
     """
-    One micro-batch into both tables. It may be asked for again under the same number: Delta then has it and writes nothing.
+    One micro-batch into both tables. It may be asked for again under the same number, also when it had come to one of the two tables
+    only: Delta knows the number and writes nothing again.
     """
+    columns = list(schemas.values())[-1][1]
     system = ["_op", "_key", *PLACE, "_event_id", "_event_time", F.col("schema_id").alias("_schema_id")]
+    place = ["topic", "topic_partition", "topic_offset", "_key", "value", "schema_id"]
+    good = F.col("r").isNotNull() | (F.col("_op") == "delete")
+    is_unknown = F.col("schema_id").isNotNull() & ~F.col("schema_id").isin(list(schemas))
+    # Of a framed record that its schema cannot read, the mesh's own code.
+    reason = F.when(F.col("schema_id").isNull(), "NO_SCHEMA_ID").when(is_unknown, "UNKNOWN_SCHEMA_ID").otherwise("MESH_DECODE_AVRO")
 
     def write(batch, number):
         batch = batch.withColumn("r", decoded(schemas, columns)).persist()
         try:
-            news = batch.where(F.col("schema_id").isNotNull() & ~F.col("schema_id").isin(list(schemas))).select("schema_id")
-            if found := [row[0] for row in news.distinct().collect()]:
-                raise RuntimeError(f"schema ids {found} are newer than this run: the next attempt knows them")
-            good = F.col("r").isNotNull() | (F.col("_op") == "delete")
+            unknown, unread = batch.agg(F.collect_set(F.when(is_unknown, F.col("schema_id"))), F.count_if(~good)).first()
+            if unknown and (newer := sorted(set(unknown) & set(schemas_of(subject)))):
+                raise RuntimeError(f"schema ids {newer} are newer than this run: the next attempt knows them")
             append(batch.where(good).select("r.*", *system), f"{out}/rows", number)
-            append(
-                batch.where(~good).select("topic", "topic_partition", "topic_offset", "_key", "value", "schema_id"),
-                f"{out}/rejected",
-                number,
-            )
+            if unread > 0:
+                aside = batch.where(~good).select(*place, reason.alias("reason"), F.lit(run_id).alias("_run_id"))
+                append(aside, f"{out}/rejected", number)
         finally:
             batch.unpersist()
 
@@ -154,6 +158,14 @@ def check(query, position, own):
         )
 
 
+def set_aside_by(spark, out, run_id):
+    """How many records the run could not read, by reason: all its attempts, whose micro-batches are in the table once."""
+    if not exists(spark, f"{out}/rejected/_delta_log"):
+        return {}
+    own = spark.read.format("delta").load(f"{out}/rejected").where(F.col("_run_id") == run_id)
+    return dict(own.groupBy("reason").count().collect())
+
+
 def position_of(spark, checkpoint, topic):
     """The next offset by partition, as of the last micro-batch that ended; empty before the first."""
     if not exists(spark, f"{checkpoint}/commits"):
@@ -177,17 +189,21 @@ def main(stream, out):
     spark = (
         SparkSession.builder.config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
         .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+        # Old records are forgotten with the next ones that come: an empty micro-batch for it would be a commit of its own.
+        .config("spark.sql.streaming.noDataMicroBatches.enabled", "false")
+        # The newer Kafka source of Spark 4.1.1 fails each micro-batch that is asked for again after a crash, when it reports its
+        # progress (SPARK-57438): the query would never get past it.
+        .config("spark.sql.streaming.disabledV2MicroBatchReaders", "org.apache.spark.sql.kafka010.KafkaSourceProvider")
         .getOrCreate()
     )
     # Delta knows micro-batches by their number, which begins anew with a checkpoint: it would take the new ones for old.
     if exists(spark, f"{out}/rows/_delta_log") and not exists(spark, f"{out}/checkpoint/offsets"):
         raise RuntimeError(f"{out}/rows is there and its checkpoint is not: begin anew in another folder")
-    texts = schemas_of(f"{topic}-value")
-    schemas = {schema_id: (text, columns_of(spark, text)) for schema_id, text in texts.items()}
-    columns = list(schemas.values())[-1][1]
+    subject = f"{topic}-value"
+    schemas = {schema_id: (text, columns_of(spark, text)) for schema_id, text in schemas_of(subject).items()}
     query = (
         records_of(spark, topic)
-        .writeStream.foreachBatch(writer(out, schemas, columns))
+        .writeStream.foreachBatch(writer(out, run["runId"], subject, schemas))
         .option("checkpointLocation", f"{out}/checkpoint")
         .trigger(availableNow=True)
         .start()
@@ -195,7 +211,8 @@ def main(stream, out):
     query.awaitTermination()
     own = [*ranges(run, stream, "silver"), *ranges(run, stream, "landing")]
     check(query, position_of(spark, f"{out}/checkpoint", topic), own)
-    report([{"name": f"{out}/rows", "status": "success"}])
+    unread = rejected(f"{out}/rejected", set_aside_by(spark, out, run["runId"]))
+    report([{"name": f"{out}/rows", "status": "success"}, *unread])
     spark.stop()
 
 

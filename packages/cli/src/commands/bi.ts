@@ -12,6 +12,7 @@ import { parseMetrics } from '../bi/metrics.ts'
 import { renderBi } from '../bi/render.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { installDbt } from '../stack/dbt.ts'
+import { warehouseFiles } from '../stack/environment.ts'
 import { requireFreePorts } from '../stack/ports.ts'
 import { stateLayout } from '../stack/state.ts'
 import { startSuperset } from '../stack/superset.ts'
@@ -80,7 +81,7 @@ async function parseProject(context: CommandContext, project: string): Promise<D
 /** Until Ctrl-C. */
 async function serveSuperset(context: CommandContext): Promise<number> {
   const layout = stateLayout(context.stateDir())
-  const goldFile = join(layout.warehouse, 'gold.duckdb')
+  const goldFile = warehouseFiles(layout).gold
   if (!existsSync(goldFile))
     throw new MeshError('MESH_BI_INVALID', `there is no gold yet (${goldFile}): npm start makes it`)
   const port = Number(context.text('port') ?? SUPERSET_PORT)

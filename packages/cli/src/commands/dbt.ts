@@ -1,18 +1,18 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MeshError } from '@mesh/shared/core/errors'
 import type { Command, CommandContext } from '../command.ts'
+import { dbtDocs } from '../dbt/docs.ts'
+import { dbtFreshness } from '../dbt/freshness.ts'
+import { dbtPython, invokeDbt, projectFolder } from '../dbt/invoke-dbt.ts'
 import { renderSources, SOURCES_FILE } from '../dbt/sources.ts'
-import { runningMesh } from '../running-mesh.ts'
-import { installDbt } from '../stack/dbt.ts'
-import { stateLayout } from '../stack/state.ts'
+import { withMesh } from '../running-mesh.ts'
 
 export const dbt: Command = {
   name: 'dbt',
-  summary: 'write dbt sources from stream contracts; install dbt; run it by hand on the local warehouse',
-  usage: 'sources [--check] | install | run -- <dbt arguments>',
+  summary:
+    'write dbt sources from stream contracts; install dbt; make its documentation; say how fresh its sources are; run it by hand',
+  usage: 'sources [--check] | install | docs | freshness [stream...] | run -- <dbt arguments>',
   options: {
     check: { type: 'boolean', doc: 'sources: change nothing; exit code 1 if the file is not what the contracts say' },
     dbt: { type: 'string', value: 'DIR', doc: 'the dbt project (default: transforms/dbt)' },
@@ -21,19 +21,18 @@ export const dbt: Command = {
     const [action, ...args] = context.positionals
     if (action === 'sources') return sources(context)
     if (action === 'install') {
-      context.print(await install(context))
+      context.print(await dbtPython(context))
       return 0
     }
+    if (action === 'docs') return dbtDocs(context)
+    if (action === 'freshness') return dbtFreshness(context, args)
     if (action === 'run') return runDbt(context, args)
-    throw new MeshError('MESH_CLI_USAGE', `dbt takes sources, install or run, not '${action ?? ''}'`)
+    throw new MeshError('MESH_CLI_USAGE', `dbt takes sources, install, docs, freshness or run, not '${action ?? ''}'`)
   },
 }
 
-const folderOf = (context: CommandContext): string =>
-  join(context.projectDir(), context.text('dbt') ?? join('transforms', 'dbt'))
-
 async function sources(context: CommandContext): Promise<number> {
-  const file = join(folderOf(context), SOURCES_FILE)
+  const file = join(projectFolder(context), SOURCES_FILE)
   const wanted = await renderSources(context.projectDir())
   const same = (await readFile(file, 'utf8').catch(() => '')) === wanted
   if (!same && !context.flag('check')) await writeFile(file, wanted)
@@ -45,34 +44,8 @@ async function sources(context: CommandContext): Promise<number> {
   return same || !context.flag('check') ? 0 : 1
 }
 
-function install(context: CommandContext): Promise<string> {
-  return installDbt({
-    folder: join(context.codeDir, 'transforms', 'dbt'),
-    cache: stateLayout(context.stateDir()).cache,
-    env: context.env,
-    signal: context.signal,
-    onProgress: (text) => context.note(`dbt ${text}`),
-  })
-}
-
-/** Without a run's input: every row of landing counts as new, read through the views over the live versions. */
-async function runDbt(context: CommandContext, args: readonly string[]): Promise<number> {
-  const python = await install(context)
-  const mesh = runningMesh(context)
-  const folder = folderOf(context)
-  const target = join(stateLayout(context.stateDir()).services, 'dbt-by-hand')
-  const own = ['--project-dir', folder, '--profiles-dir', folder, '--target-path', target, '--log-path', target]
-  const child = spawn(python, ['-m', 'dbt.cli.main', ...args, ...own], {
-    cwd: folder,
-    stdio: 'inherit',
-    env: {
-      ...context.env,
-      MESH_LANDING_FILE: mesh.warehouseFile,
-      MESH_GOLD_FILE: mesh.goldFile,
-      MESH_DBT_PLUGINS: join(context.codeDir, 'transforms', 'dbt', 'plugins'),
-    },
-  })
-  const [code] = (await once(child, 'close')) as [number | null]
-  await mesh.close()
-  return code ?? 1
+function runDbt(context: CommandContext, args: readonly string[]): Promise<number> {
+  return withMesh(context, ({ warehouseFile, goldFile }) =>
+    invokeDbt(context, args, { files: { landing: warehouseFile, gold: goldFile }, folder: 'dbt-by-hand', stdout: 1 }),
+  )
 }

@@ -156,6 +156,7 @@ async function follow(
   else {
     context.print(`${last.id} ${last.state}: ${inputText(last)}`)
     for (const { name, status: state } of last.result?.outputs ?? []) context.print(`  ${name}  ${state}`)
+    if (last.result?.message) context.print(`  ${last.result.message}`)
     const { savepoint } = last.result?.artefacts ?? {}
     if (savepoint !== undefined) context.print(`  savepoint  ${savepoint}`)
     if (last.error) context.note(`${last.error.code}: ${last.error.message}`)

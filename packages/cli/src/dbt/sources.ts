@@ -29,7 +29,6 @@ export function renderSourcesOf(streams: readonly StreamFolder[]): string {
           'Landing views over the live version of each stream; a run reads the table of the version it is over.',
         database: "{{ 'landing' if target.type == 'duckdb' else env_var('SNOWFLAKE_LANDING_DATABASE', 'LANDING') }}",
         schema: "{{ 'main' if target.type == 'duckdb' else env_var('SNOWFLAKE_LANDING_SCHEMA', 'MAIN') }}",
-        config: { freshness: { warn_after: { count: 1, period: 'day' } } },
         tables: streams.map(tableOf),
       },
     ],

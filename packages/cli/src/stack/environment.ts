@@ -21,14 +21,22 @@ export interface StackAddresses {
   readonly services: Readonly<Record<string, string>>
 }
 
+export type WarehouseFiles = { readonly landing: string; readonly gold: string }
+
+/** The warehouse-sink's file and dbt's. */
+export const warehouseFiles = ({ warehouse }: StateLayout): WarehouseFiles => ({
+  landing: join(warehouse, 'mesh.duckdb'),
+  gold: join(warehouse, 'gold.duckdb'),
+})
+
 export function addressesOf(layout: StateLayout, ports: PortMap, services: readonly string[]): StackAddresses {
   return {
     kafkaBrokers: `${HOST}:${portOf(ports, 'kafka')}`,
     registryUrl: registryUrl(portOf(ports, 'registry')),
     connectUrl: ports['kafka-connect'] === undefined ? null : connectUrl(ports['kafka-connect']),
     lakeUrl: pathToFileURL(layout.lake).href,
-    warehouseUrl: `duckdb://${pathToFileURL(join(layout.warehouse, 'mesh.duckdb')).pathname}`,
-    goldUrl: `duckdb://${pathToFileURL(join(layout.warehouse, 'gold.duckdb')).pathname}`,
+    warehouseUrl: `duckdb://${pathToFileURL(warehouseFiles(layout).landing).pathname}`,
+    goldUrl: `duckdb://${pathToFileURL(warehouseFiles(layout).gold).pathname}`,
     services: Object.fromEntries(services.map((name) => [name, `http://${HOST}:${portOf(ports, name)}`])),
   }
 }

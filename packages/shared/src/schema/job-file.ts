@@ -97,6 +97,12 @@ function checkJob(raw: RawJob, options: JobFileOptions, report: (path: YamlPath,
   if (raw.engine === 'dbt' && (raw.concurrency ?? 1) > 1) {
     report(['concurrency'], 'concurrency is 1 for engine dbt: its runs write one warehouse')
   }
+  if (raw.dbt?.['command'] === 'freshness' && raw.schedule === undefined) {
+    report(
+      ['dbt', 'command'],
+      'command freshness needs a `schedule`: no commit event comes from a table that stands still',
+    )
+  }
   if (raw.engine === 'flink' && raw.flink !== undefined) checkFlink(raw, report)
   const { quiet, maxWait } = raw.coalesce ?? {}
   if (quiet && maxWait && ms(quiet) > ms(maxWait)) {

@@ -9,7 +9,7 @@ import { type Claim, isAlive } from './process-claim.ts'
 type DbtOptions = {
   readonly project?: string
   readonly target?: string
-  readonly command?: 'build' | 'run' | 'test'
+  readonly command?: 'build' | 'run' | 'test' | 'freshness'
   readonly select?: readonly string[]
   readonly exclude?: readonly string[]
 }
@@ -110,6 +110,7 @@ const optionsOf = ({ job }: Execution): DbtOptions => job.options as DbtOptions
 /** Unit tests prove the models' code, not this run's rows: they belong to the project's tests. */
 function argumentsOf(execution: Execution): string[] {
   const { command = 'build', select, exclude } = optionsOf(execution)
+  if (command === 'freshness') return freshnessArguments(execution)
   const { full, vector } = execution.run
   const changed = [...new Set(vector.map(({ stream }) => stream))]
   const chosen = select ?? (full ? [] : changed.map((stream) => `source:landing.${stream.replaceAll('-', '_')}+`))
@@ -122,8 +123,16 @@ function argumentsOf(execution: Execution): string[] {
   ]
 }
 
-function statusOf({ success, error, outputs, artefacts }: DbtOutcome): ExecutionStatus {
-  const result = { outputs, artefacts, message: null }
+/** How old the newest rows are of every stream that the job has as an input, whichever of them set the run off. */
+function freshnessArguments(execution: Execution): string[] {
+  const { select, exclude } = optionsOf(execution)
+  const streams = [...new Set(execution.job.inputs.map(({ stream }) => stream))]
+  const chosen = select ?? streams.map((stream) => `source:landing.${stream.replaceAll('-', '_')}`)
+  return ['source', 'freshness', '--select', ...chosen, ...(exclude ? ['--exclude', ...exclude] : [])]
+}
+
+function statusOf({ success, error, outputs, artefacts, message = null }: DbtOutcome): ExecutionStatus {
+  const result = { outputs, artefacts, message }
   if (success) return { state: 'succeeded', result }
   return { state: 'failed', error: { code: 'MESH_JOB_FAILED', message: error ?? 'dbt failed' }, result }
 }

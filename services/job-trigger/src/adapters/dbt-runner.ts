@@ -21,6 +21,8 @@ export type DbtOutcome = {
   readonly error: string | null
   readonly outputs: readonly RunOutput[]
   readonly artefacts: Readonly<Record<string, string>>
+  /** Freshness: how old each source is. */
+  readonly message?: string | null
 }
 
 export type DbtRunner = {

@@ -101,6 +101,7 @@ describe('a bad job file is refused with file, line and the way out', () => {
     ['a key of airflow that nobody knows', `${GOOD.replace('dbt', 'airflow')}airflow: { dagg: x }\n`, 5, /`dag`/],
     ['the same input twice', `${GOOD}  - { stream: flights, layer: landing }\n`, 5, /named twice/],
     ['two dbt runs at a time', `${GOOD}concurrency: 2\n`, 5, /concurrency is 1 for engine dbt/],
+    ['freshness that nothing asks for', `${GOOD}dbt: { command: freshness }\n`, 5, /freshness needs a `schedule`/],
     ['quiet longer than the longest wait', `${GOOD}coalesce: { quiet: 1m, maxWait: 1s }\n`, 5, /longer than/],
     ['broken YAML', `${GOOD}inputs: [\n`, 5, /jobs\/gold.yaml:/],
   ] as const)('%s', ([, text, line, reason]) => {
