@@ -11,7 +11,7 @@ import { expect, inject, onTestFailed, onTestFinished, test } from 'vitest'
 import type { Snapshot } from '../../src/core/snapshot-types.ts'
 import { streamState, version } from '../unit/inputs.ts'
 
-const SETTLE = { timeout: 40_000, interval: 100 }
+const SETTLE = { timeout: 90_000, interval: 100 }
 
 test('the process shows a stream of the real broker with its counts, and stops when asked', async () => {
   const brokers = inject('kafkaBrokers')
@@ -65,4 +65,4 @@ test('the process shows a stream of the real broker with its counts, and stops w
   expect(await once(child, 'exit')).toEqual([0, null])
   await events.body?.cancel().catch(() => {})
   await put(null)
-}, 120_000)
+}, 240_000)

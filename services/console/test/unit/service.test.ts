@@ -22,7 +22,7 @@ import { commit, streamState, version } from './inputs.ts'
 vi.setConfig({ testTimeout: 60_000 })
 
 /** Conditions come true at once on a free machine. */
-const PATIENT = { timeout: 20_000 }
+const PATIENT = { timeout: 50_000 }
 
 async function startConsole(maxPages = 10) {
   const kafka = createMemoryKafka()

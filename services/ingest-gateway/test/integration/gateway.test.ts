@@ -171,13 +171,13 @@ describe('the gateway as a process, on a real broker', () => {
     expect(await status()).toBe(404)
     const common = { lakeUrl, partitions: 2, name }
     await publishStream(kafka, producer, { ...common, yaml: 'ingest:\n  - { kind: events, auth: none }\n' })
-    await vi.waitFor(async () => expect(await status()).toBe(200), { timeout: 15_000, interval: 100 })
+    await vi.waitFor(async () => expect(await status()).toBe(200), { timeout: 60_000, interval: 100 })
     await publishStream(kafka, producer, {
       ...common,
       yaml: 'key: /k\ningest:\n  - { kind: events, auth: none }\n',
       epoch: 1,
     })
-    await vi.waitFor(async () => expect(await status()).toBe(422), { timeout: 15_000, interval: 100 })
+    await vi.waitFor(async () => expect(await status()).toBe(422), { timeout: 60_000, interval: 100 })
   })
 
   test('SIGTERM answers what is under way and ends with 0', async () => {

@@ -117,7 +117,9 @@ test('of two gateways one polls, and the other takes over when it dies', async (
   }
   await until(async () => (await leaders()).length === 1, 'one leader', 60_000)
   await until(async () => (await committedRecords(kafka, topic)).length >= 5, 'the things', 60_000)
-  const [first] = await leaders()
+  // The group may be giving the lead to the second gateway, which joined later.
+  let first: number | undefined
+  await until(async () => ([first] = await leaders()) && first !== undefined, 'a leader', 60_000)
   const other = both[1 - first!]!
   await both[first!]!.stop('SIGKILL')
   api.things = thingsUpTo(9)

@@ -104,7 +104,9 @@ describe('a Redis stream', () => {
       async () => JSON.stringify(await client.command('XPENDING', 'clicks', 'mesh.things')).startsWith('[0'),
       'acks',
     )
-    expect(gateway.status()).toMatchObject({ kind: 'redis-stream', state: 'running', leads: true })
+    // It is told after the acknowledgement.
+    await until(() => gateway.status().state === 'running', 'health')
+    expect(gateway.status()).toMatchObject({ kind: 'redis-stream', leads: true })
   })
 
   test('without a field an entry is an object of its texts', async () => {

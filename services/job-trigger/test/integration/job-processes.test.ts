@@ -10,7 +10,7 @@ import type { RunEvent } from '../../src/core/open-lineage.ts'
 import { createJobProject, type JobProcess, type JobProject, program } from '../support/job-process.ts'
 
 // One file: all job-triggers of a broker are one group, so that two tests at a time would take it from one another.
-const SETTLE = { timeout: 60_000, interval: 100 }
+const SETTLE = { timeout: 120_000, interval: 100 }
 
 test('killed in the middle of a command: the next process finds it running, and nothing runs twice', async () => {
   const project = await createJobProject(inject('kafkaBrokers'))
@@ -50,7 +50,7 @@ test('killed in the middle of a command: the next process finds it running, and 
   second.child.kill('SIGTERM')
   expect(await once(second.child, 'exit')).toEqual([0, null])
   await project.forget()
-}, 240_000)
+}, 600_000)
 
 test('two at once, one falls silent and wakes: whoever wrote out of turn ends, nothing is missed, no vector runs twice', async () => {
   const project = await createJobProject(inject('kafkaBrokers'))
@@ -105,7 +105,7 @@ test('two at once, one falls silent and wakes: whoever wrote out of turn ends, n
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
   }
   await project.forget()
-}, 240_000)
+}, 600_000)
 
 test('a vector that always fails is given up after its attempts, with its pauses in sight; another job and later input go on', async () => {
   const project = await createJobProject(inject('kafkaBrokers'))
@@ -154,7 +154,7 @@ test('a vector that always fails is given up after its attempts, with its pauses
   trigger.child.kill('SIGTERM')
   expect(await once(trigger.child, 'exit')).toEqual([0, null])
   await project.forget()
-}, 240_000)
+}, 600_000)
 
 /** Types of the OpenLineage events of a job, one per run and type: an event may be told twice. */
 async function lineage({ kafka }: JobProject, job: string): Promise<string[]> {

@@ -7,7 +7,7 @@ import { createTopicTable } from '../../../src/adapters/topic-table.ts'
 vi.setConfig({ testTimeout: 60_000 })
 
 /** Conditions come true at once on a free machine. */
-const PATIENT = { timeout: 20_000 }
+const PATIENT = { timeout: 50_000 }
 
 const record = (key: string, value: string | null) => ({
   partition: 0,

@@ -20,7 +20,7 @@ describe('connections', () => {
     await once(socket, 'connect')
   }
   const answers = (pattern: RegExp): Promise<void> =>
-    vi.waitFor(() => expect(received).toMatch(pattern), { timeout: 3000 })
+    vi.waitFor(() => expect(received).toMatch(pattern), { timeout: 30_000 })
   afterEach(async () => {
     socket.destroy()
     await gateway.app.close()
