@@ -28,7 +28,7 @@ export function describeCommittedReads(name: string, open: KafkaProcesses): void
     it('waits for a transaction that is open below the end of a range, and hides it once aborted', async () => {
       const { kafka, launch, owner, step, output } = world()
       const process = await launch()
-      const producer = await owner(process.kafka, { timeoutMs: 20_000 })
+      const producer = await owner(process.kafka)
       const release = process.hold('end-transaction')
       const open = producer.transact(step(1, 'a'))
       await until(async () => (await kafka.admin.offsets(output))[0]!.highWatermark === 1, 'what is open')
@@ -55,7 +55,7 @@ export function describeCommittedReads(name: string, open: KafkaProcesses): void
     it('moves a group consumer over markers and aborted records, so that its commits reach the end', async () => {
       const { kafka, launch, owner, step, output, group } = world()
       const process = await launch()
-      const producer = await owner(process.kafka, { timeoutMs: 20_000 })
+      const producer = await owner(process.kafka)
       await producer.transact(step(1, 'a'))
       process.lose('end-transaction', 'before')
       await producer.transact(step(2, 'b'))
@@ -89,7 +89,7 @@ export function describeCommittedReads(name: string, open: KafkaProcesses): void
     it('says where the last stable offset and the high watermark are', async () => {
       const { kafka, launch, owner, step, output } = world()
       const process = await launch()
-      const producer = await owner(process.kafka, { timeoutMs: 20_000 })
+      const producer = await owner(process.kafka)
       await producer.transact(step(1, 'a'))
       const release = process.hold('end-transaction')
       const open = producer.transact(step(2, 'b', 'c'))

@@ -7,7 +7,7 @@ import { until } from './until.ts'
 export type KafkaUnderTest = { readonly kafka: KafkaPort; close(): Promise<void> }
 
 /** A broker shows altered settings a moment after the controller has them. */
-const SHOWN = { timeout: 20_000 }
+const SHOWN = { timeout: 55_000 }
 
 /** The suite every adapter of `KafkaPort` passes, in memory and on a real broker. Topics and groups are fresh for each test. */
 export function describeKafkaPort(name: string, open: () => Promise<KafkaUnderTest>): void {

@@ -99,7 +99,7 @@ export function describeObjectStore(name: string, open: () => Promise<OpenedStor
         await Promise.all(keys.slice(i, i + 50).map((key) => store.create(key, bytes('x'))))
       }
       expect(await keysUnder(store, 'pages/')).toEqual(keys)
-    }, 60_000)
+    })
 
     it('frees the key of a deleted object', async () => {
       await store.create('gone/object', bytes('one'))

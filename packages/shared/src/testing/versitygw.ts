@@ -11,7 +11,7 @@ import { freePort } from './free-port.ts'
 const VERSION = '1.8.0'
 const CACHE = path.resolve(import.meta.dirname, '../../../../.mesh/cache')
 const ACCESS = { accessKeyId: 'test', secretAccessKey: 'testsecret' }
-const READY_TIMEOUT_MS = 15_000
+const READY_TIMEOUT_MS = 60_000
 
 export type S3Server = {
   readonly bucket: string
@@ -39,7 +39,7 @@ export async function startVersitygw(): Promise<S3Server> {
     settings: { endpoint, region: 'us-east-1', credentials: ACCESS },
     folder: path.join(root, bucket),
     close: async () => {
-      if (server.exitCode === null) {
+      if (server.exitCode === null && server.signalCode === null) {
         server.kill('SIGKILL')
         await once(server, 'exit')
       }

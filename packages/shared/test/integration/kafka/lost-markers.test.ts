@@ -4,6 +4,7 @@ import { type OwnBroker, startOwnBroker } from '../../../../../tests/setup/own-b
 import { bytesText, textBytes } from '../../../src/core/record.ts'
 import { type ConnectedKafka, connectKafka } from '../../../src/kafka/connect-kafka.ts'
 import { API, type KafkaProxy, startKafkaProxy } from '../../../src/testing/kafka-proxy.ts'
+import { until } from '../../../src/testing/until.ts'
 import { plainClient } from '../../support/plain-kafkajs.ts'
 
 const BROKER_RESOURCE = 4
@@ -14,7 +15,7 @@ const NO_ERROR = Buffer.alloc(8)
  * a proxy makes it: it answers in the coordinator's place, which then knows nothing of the records. That takes a broker that does not
  * ask its coordinator (`transaction.partition.verification.enable`), so the test has one of its own.
  */
-describe('a transaction whose markers were lost', { timeout: 120_000 }, () => {
+describe('a transaction whose markers were lost', () => {
   let broker: OwnBroker
   let kafka: ConnectedKafka
   let proxy: KafkaProxy
@@ -27,7 +28,15 @@ describe('a transaction whose markers were lost', { timeout: 120_000 }, () => {
     const admin = plainClient(brokers).admin()
     await admin.connect()
     const configEntries = [{ name: 'transaction.partition.verification.enable', value: 'false' }]
-    await admin.alterConfigs({ validateOnly: false, resources: [{ type: BROKER_RESOURCE, name: '1', configEntries }] })
+    const resource = { type: BROKER_RESOURCE, name: '1' }
+    await admin.alterConfigs({ validateOnly: false, resources: [{ ...resource, configEntries }] })
+    // The controller has it at once, the broker a moment later.
+    const taken = async (): Promise<boolean> => {
+      const resources = [{ ...resource, configNames: configEntries.map(({ name }) => name) }]
+      const described = await admin.describeConfigs({ resources, includeSynonyms: false })
+      return described.resources[0]!.configEntries[0]?.configValue === 'false'
+    }
+    await until(taken, 'the broker to take its setting')
     await admin.disconnect()
     kafka = connectKafka({ brokers, clientId: 'lost-markers' })
     proxy = await startKafkaProxy(brokers[0]!)
@@ -62,9 +71,15 @@ describe('a transaction whose markers were lost', { timeout: 120_000 }, () => {
     expect((await kafka.admin.offsets(topic))[1]).toMatchObject({ lastStableOffset: 0, highWatermark: 1 })
   }
 
+  /** Of a partition on which nothing is open any more; the last marker is written in the background. */
   async function committed(partition: number): Promise<string[]> {
-    const { lastStableOffset: to, highWatermark } = (await kafka.admin.offsets(topic))[partition]!
-    expect(to).toBe(highWatermark)
+    const ends = async () => (await kafka.admin.offsets(topic))[partition]!
+    const isEnded = async (): Promise<boolean> => {
+      const { lastStableOffset, highWatermark } = await ends()
+      return lastStableOffset === highWatermark
+    }
+    await until(isEnded, 'the last marker')
+    const { lastStableOffset: to } = await ends()
     const seen: string[] = []
     await kafka.readRanges(
       topic,

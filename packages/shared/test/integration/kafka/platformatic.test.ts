@@ -44,7 +44,7 @@ it("is read by Kafka's own consumer, with every codec", async () => {
 /** What Kafka's console consumer prints: timestamp, headers, key and value, tabs between. */
 async function readWithJava(topic: string, count: number): Promise<string[]> {
   const cache = inject('stackCache')
-  const distribution = readdirSync(cache).find((name) => name.startsWith('kafka-'))
+  const distribution = readdirSync(cache).find((name) => /^kafka-[0-9a-f]+$/.test(name))
   if (distribution === undefined) throw new Error('the stack has fetched no Kafka: run `npm start` once')
   const java = await findJava({ javaHome: process.env['JAVA_HOME'], path: process.env['PATH'] })
   const print = ['timestamp', 'headers', 'key'].flatMap((what) => ['--formatter-property', `print.${what}=true`])

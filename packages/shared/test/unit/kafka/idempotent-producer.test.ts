@@ -4,7 +4,13 @@ import { createIdempotentProducer, type DeliveryLimits } from '../../../src/kafk
 import type { Producer } from '../../../src/kafka/port.ts'
 import { createWireDouble, type WireDouble } from './wire-double.ts'
 
-const LIMITS: DeliveryLimits = { connectMs: 20, deliveryMs: 5000, unknownTopicMs: 50, firstPauseMs: 1, mostPauseMs: 4 }
+const LIMITS: DeliveryLimits = {
+  connectMs: 20,
+  deliveryMs: 30_000,
+  unknownTopicMs: 50,
+  firstPauseMs: 1,
+  mostPauseMs: 4,
+}
 const SHORT: DeliveryLimits = { ...LIMITS, deliveryMs: 20 }
 
 const records = (partition: number, ...texts: string[]): RecordToSend[] =>

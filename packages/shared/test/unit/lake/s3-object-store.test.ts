@@ -48,7 +48,7 @@ describe('S3 create', () => {
     const { store, requests } = await storeAnswering(problem(409, 'ConditionalRequestConflict'))
     await expect(store.create('a/b', Buffer.from('x'))).rejects.toMatchObject({ code: 'MESH_LAKE_UNAVAILABLE' })
     expect(requests).toHaveLength(6)
-  }, 20_000)
+  })
 
   it('does not repeat another conflict', async () => {
     const { store, requests } = await storeAnswering(problem(409, 'ObjectParentIsFile'))
@@ -67,5 +67,5 @@ describe('S3 create', () => {
   it('reports a server that answers 501 to conditions as the lake being unavailable', async () => {
     const { store } = await storeAnswering(problem(501, 'NotImplemented'))
     await expect(store.create('a/b', Buffer.from('x'))).rejects.toMatchObject({ code: 'MESH_LAKE_UNAVAILABLE' })
-  }, 20_000)
+  })
 })

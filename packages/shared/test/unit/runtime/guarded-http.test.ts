@@ -30,7 +30,7 @@ function client(options: Partial<GuardedHttpOptions> & { ports: readonly number[
   return http
 }
 
-const LIMITS = { method: 'GET', timeoutMs: 5000, maxBytes: 100_000 } as const
+const LIMITS = { method: 'GET', timeoutMs: 50_000, maxBytes: 100_000 } as const
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')
 
 test('an answer comes decoded, whatever its encoding', async () => {
