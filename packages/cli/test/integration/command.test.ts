@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, inject, test } from 'vitest'
 import { findFreePorts } from '../../src/stack/ports.ts'
+import { identityOf } from '../../src/stack/process-identity.ts'
 import { CODE_DIR } from './stack/toy-services.ts'
 
 interface Ran {
@@ -23,7 +24,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   await mesh('down')
-  rmSync(project, { recursive: true, force: true })
+  rmSync(project, { recursive: true, force: true, maxRetries: 10 })
 })
 
 test('up waits until the stack is ready, status shows it, kill -9 of all is recovered from, down stops it', {
@@ -41,9 +42,12 @@ test('up waits until the stack is ready, status shows it, kill -9 of all is reco
   })
   expect(await mesh('up', '--fresh')).toMatchObject({ code: 1, stderr: expect.stringContaining('MESH_STACK_BUSY') })
 
+  // Its probe of the broker gives up after a second, which a busy machine may take.
+  await expect
+    .poll(processes, { timeout: 60_000 })
+    .toMatchObject({ running: true, ready: true, processes: [{ name: 'kafka', healthy: true }] })
   const before = await processes()
-  expect(before).toMatchObject({ running: true, ready: true, processes: [{ name: 'kafka', healthy: true }] })
-  process.kill(before.supervisor.pid, 'SIGKILL')
+  await kill(before.supervisor.pid)
   expect(await mesh('status')).toMatchObject({ code: 1, stdout: expect.stringContaining('not running') })
 
   // The broker has outlived its supervisor and still holds its port and its data folder.
@@ -52,7 +56,7 @@ test('up waits until the stack is ready, status shows it, kill -9 of all is reco
   const after = await processes()
   expect(after.processes[0]?.pid).not.toBe(before.processes[0]?.pid)
 
-  for (const pid of [after.supervisor.pid, after.processes[0]?.pid ?? 0]) process.kill(pid, 'SIGKILL')
+  for (const pid of [after.supervisor.pid, after.processes[0]!.pid]) await kill(pid)
   expect((await mesh('up', '--only', 'kafka', ...ports)).code).toBe(0)
   expect(await mesh('down')).toMatchObject({ code: 0, stderr: expect.stringContaining('mesh is down') })
   expect(await mesh('down')).toMatchObject({ code: 0, stderr: expect.stringContaining('not running') })
@@ -77,6 +81,12 @@ interface StatusJson {
 
 async function processes(): Promise<StatusJson> {
   return JSON.parse((await mesh('status', '--json')).stdout) as StatusJson
+}
+
+/** Resolves when it is dead: the signal is only on its way when it was sent. */
+async function kill(pid: number): Promise<void> {
+  process.kill(pid, 'SIGKILL')
+  await expect.poll(() => identityOf(pid), { timeout: 60_000 }).toBeUndefined()
 }
 
 /** Runs the command as a user does, from inside the project. */

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,10 +12,13 @@ test("the tests of Connect's own transform pass", { timeout: 300_000 }, async ()
   const output = mkdtempSync(join(tmpdir(), 'mesh-transforms-'))
   try {
     const args = ['-B', '-ntp', '-f', POM, '-pl', 'transforms', 'test', `-Dmesh.output=${output}`]
-    const run = spawnSync('mvn', args, { env: { ...process.env, JAVA_HOME: java.home }, encoding: 'utf8' })
+    const options = { env: { ...process.env, JAVA_HOME: java.home }, maxBuffer: 64 * 1024 * 1024 }
+    const run = await new Promise<{ error: unknown; stdout: string }>((resolve) => {
+      execFile('mvn', args, options, (error, stdout) => resolve({ error, stdout }))
+    })
     expect(run.stdout).toMatch(/Tests run: 6, Failures: 0, Errors: 0/)
-    expect(run.status).toBe(0)
+    expect(run.error).toBeNull()
   } finally {
-    rmSync(output, { recursive: true, force: true })
+    rmSync(output, { recursive: true, force: true, maxRetries: 10 })
   }
 })

@@ -60,9 +60,12 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
-  for (const { child } of commands.splice(0)) child.kill('SIGKILL')
+  for (const command of commands.splice(0)) {
+    command.child.kill('SIGKILL')
+    await command.ended()
+  }
   await stopLeftAirflow(home)
-  rmSync(folder, { recursive: true, force: true })
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
 })
 
 function begin(): Command {
@@ -85,9 +88,11 @@ async function up(command: Command, sign = /^Airflow: http/m): Promise<number[]>
 }
 
 async function pids(): Promise<number[]> {
-  await expect.poll(() => existsSync(join(home, 'task')), { timeout: 60_000 }).toBe(true)
-  const parts = PARTS.map((part) => readMark(join(home, `${part}.pid.json`))!.pid)
-  const all = [...parts, Number(readFileSync(join(home, 'task'), 'utf8'))]
+  const task = (): string => (existsSync(join(home, 'task')) ? readFileSync(join(home, 'task'), 'utf8') : '')
+  await expect.poll(task, { timeout: 60_000 }).toMatch(/^\d+\n$/)
+  const marks = PARTS.map((part) => () => readMark(join(home, `${part}.pid.json`)))
+  for (const mark of marks) await expect.poll(mark, { timeout: 60_000 }).toBeDefined()
+  const all = [...marks.map((mark) => mark()!.pid), Number(task())]
   for (const pid of all) expect(identityOf(pid)).toBeDefined()
   return all
 }
@@ -140,6 +145,7 @@ test('what a killed one left behind is stopped by the next', async () => {
   first.child.kill('SIGKILL')
   await first.ended()
   expect(alive(left)).toEqual(left)
+  rmSync(join(home, 'task'))
   await up(begin(), /stopped an Airflow that was left running[^]*^Airflow: http/m)
   expect(alive(left)).toEqual([])
 })

@@ -31,7 +31,7 @@ beforeEach(() => {
 
 afterEach(() => {
   for (const stranger of strangers.splice(0)) stranger.kill('SIGKILL')
-  rmSync(folder, { recursive: true, force: true })
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
 })
 
 test('a process that ignores SIGTERM is killed after its time', async () => {
@@ -51,7 +51,7 @@ test('what a process has started ends with it', async () => {
   expect(mark && isAlive(mark)).toBe(true)
   child.kill('SIGKILL')
   await child.exited
-  await expect.poll(() => mark && isAlive(mark)).toBe(false)
+  await expect.poll(() => mark && isAlive(mark), { timeout: 60_000 }).toBe(false)
 })
 
 /** A shell with job control: what it runs leads a group of its own in the shell's session. */
@@ -127,8 +127,8 @@ function specOf(script: string, changes: Partial<ChildSpec> = {}): ChildSpec {
     logFile: join(layout.logs, 'child.log'),
     pidFile: pidFile(layout, 'child'),
     isReady: () => Promise.resolve(logOf() !== ''),
-    readyTimeoutMs: 20_000,
-    stopTimeoutMs: 20_000,
+    readyTimeoutMs: 60_000,
+    stopTimeoutMs: 60_000,
     ...changes,
   }
 }

@@ -52,5 +52,5 @@ export function toyProject(toys: Readonly<Record<string, Toy>>): ToyProject {
     services: Object.keys(toys),
     servicesDir,
   }
-  return { folder, options, remove: () => rmSync(folder, { recursive: true, force: true }) }
+  return { folder, options, remove: () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }) }
 }

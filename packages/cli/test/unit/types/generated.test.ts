@@ -10,5 +10,5 @@ describe('the types of this project', () => {
     const types = await streamTypes(ROOT, await projectStreams(ROOT))
     expect(types.filter(isStale).map(({ stream }) => `npx mesh streams generate ${stream}`)).toEqual([])
     expect(types.length).toBeGreaterThan(2)
-  }, 60_000)
+  })
 })
