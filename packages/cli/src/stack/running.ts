@@ -9,9 +9,13 @@ const STOP_TIMEOUT_MS = 90_000
 
 /** What is written down about the stack of this state folder; undefined when it is not running. */
 export function readRunningStack(layout: StateLayout): StackFile | undefined {
-  if (!lockHolder(lockFile(layout))) return undefined
+  const holder = lockHolder(lockFile(layout))
+  if (!holder) return undefined
   try {
-    return JSON.parse(readFileSync(layout.stackFile, 'utf8')) as StackFile
+    const stack = JSON.parse(readFileSync(layout.stackFile, 'utf8')) as StackFile
+    const { pid, identity } = stack.supervisor
+    // One that was killed has left its own, which says nothing of the one that has begun to start since.
+    return pid === holder.pid && identity === holder.identity ? stack : undefined
   } catch {
     return undefined // it has only begun to start
   }

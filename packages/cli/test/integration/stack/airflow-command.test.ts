@@ -36,6 +36,9 @@ if (part === 'scheduler') require('node:child_process').spawn('bash', ['-c', 'se
 setInterval(() => {}, 1000)
 `
 
+/** Only ends what hangs: each start is a dozen processes, on a machine that may be busy with others. */
+const PATIENCE = { timeout: 150_000 }
+
 type Command = { readonly child: ChildProcess; printed(): string; ended(): Promise<number | null> }
 
 let folder = ''
@@ -83,15 +86,15 @@ function begin(): Command {
 
 /** Resolves with the pids of its parts and of the task that runs. */
 async function up(command: Command, sign = /^Airflow: http/m): Promise<number[]> {
-  await expect.poll(() => command.printed(), { timeout: 60_000 }).toMatch(sign)
+  await expect.poll(() => command.printed(), PATIENCE).toMatch(sign)
   return pids()
 }
 
 async function pids(): Promise<number[]> {
   const task = (): string => (existsSync(join(home, 'task')) ? readFileSync(join(home, 'task'), 'utf8') : '')
-  await expect.poll(task, { timeout: 60_000 }).toMatch(/^\d+\n$/)
+  await expect.poll(task, PATIENCE).toMatch(/^\d+\n$/)
   const marks = PARTS.map((part) => () => readMark(join(home, `${part}.pid.json`)))
-  for (const mark of marks) await expect.poll(mark, { timeout: 60_000 }).toBeDefined()
+  for (const mark of marks) await expect.poll(mark, PATIENCE).toBeDefined()
   const all = [...marks.map((mark) => mark()!.pid), Number(task())]
   for (const pid of all) expect(identityOf(pid)).toBeDefined()
   return all
@@ -124,7 +127,7 @@ test('Ctrl-C while it starts ends it with 0 and leaves nothing', async () => {
 test('Ctrl-C ends it while the API of tasks has yet to answer', async () => {
   writeFileSync(join(home, 'silent'), '')
   const command = begin()
-  await expect.poll(() => existsSync(join(home, 'asked')), { timeout: 60_000 }).toBe(true)
+  await expect.poll(() => existsSync(join(home, 'asked')), PATIENCE).toBe(true)
   const started = readMark(join(home, 'api-server.pid.json'))!.pid
   command.child.kill('SIGINT')
   expect(await command.ended()).toBe(0)

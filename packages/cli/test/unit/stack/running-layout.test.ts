@@ -2,9 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { readRunningStack } from '../../../src/stack/running.ts'
 import { runningLayout, sourcesStateDir } from '../../../src/stack/running-layout.ts'
 import { lockFile } from '../../../src/stack/stack.ts'
-import { createFolders, stateLayout, takeLock, writeJson } from '../../../src/stack/state.ts'
+import { createFolders, markOf, stateLayout, takeLock, writeJson } from '../../../src/stack/state.ts'
 
 let folder = ''
 beforeEach(() => {
@@ -18,7 +19,7 @@ const chosen = (): string => runningLayout({ stateDir: () => folder }).root
 function running(root: string): () => void {
   const layout = stateLayout(root)
   createFolders(layout)
-  writeJson(layout.stackFile, {})
+  writeJson(layout.stackFile, { supervisor: markOf('stack', process.pid) })
   return takeLock(lockFile(layout), 'stack') as () => void
 }
 
@@ -31,4 +32,13 @@ test('a command means the own stack, and that of --sources where only that one r
   stopOwn()
   stopSources()
   expect(chosen()).toBe(folder)
+})
+
+test('what a killed stack has written down is not taken for that of the one that starts after it', () => {
+  const stop = running(folder)
+  const layout = stateLayout(folder)
+  expect(readRunningStack(layout)).toMatchObject({ supervisor: { pid: process.pid } })
+  writeJson(layout.stackFile, { supervisor: { name: 'stack', pid: process.pid, identity: 'killed' }, ready: true })
+  expect(readRunningStack(layout)).toBeUndefined()
+  stop()
 })
