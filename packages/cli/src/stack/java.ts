@@ -78,7 +78,7 @@ function entries(folder: string): string[] {
 /** Undefined for a program that does not start or does not answer like a Java. */
 async function readVersion(path: string): Promise<Java | undefined> {
   try {
-    const { stderr } = await promisify(execFile)(path, ['-version'], { timeout: 20_000 })
+    const { stderr } = await promisify(execFile)(path, ['-version'], { timeout: 60_000 })
     const version = /version "([^"]+)"/.exec(stderr)?.[1]
     if (!version) return undefined
     const [first, second] = version.split(/[.+-]/).map(Number)

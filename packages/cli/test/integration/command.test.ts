@@ -28,7 +28,7 @@ afterEach(async () => {
 })
 
 test('up waits until the stack is ready, status shows it, kill -9 of all is recovered from, down stops it', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async () => {
   const { kafka, controller } = await findFreePorts(['kafka', 'controller'])
   const ports = ['--port', `kafka=${kafka}`, '--port', `kafka-controller=${controller}`]

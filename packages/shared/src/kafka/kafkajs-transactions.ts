@@ -1,5 +1,3 @@
-import { createRequire } from 'node:module'
-import type { Socket } from 'node:net'
 import type * as KafkaJs from 'kafkajs'
 import { isMeshError, MeshError } from '../core/errors.ts'
 import type { RecordToSend } from '../core/record.ts'
@@ -11,6 +9,7 @@ import { CODECS, wireRecord } from './kafkajs-producer.ts'
 import { initSettled } from './lost-markers.ts'
 import type { TopicWrite, TransactionalOptions } from './port.ts'
 import { realScheduler } from './scheduler.ts'
+import { createSessionSockets, type SessionSockets } from './session-sockets.ts'
 import {
   DEFAULT_TRANSACTION_TIMEOUT_MS,
   type TransactionClient,
@@ -39,11 +38,8 @@ export function createKafkaJsTransactionClient(
   const patiently = <T>(ask: () => Promise<T>): Promise<T> => askAgain(ask, { ...ENDING, forMs: timeoutMs })
 
   async function open(): Promise<TransactionSession> {
-    let broken = false
-    const sockets = watchedSockets(() => {
-      broken = true
-    })
-    const producer = connect(sockets).producer({
+    const sockets = createSessionSockets()
+    const producer = connect(sockets.factory).producer({
       transactionalId,
       transactionTimeout: timeoutMs,
       maxInFlightRequests: 1,
@@ -56,7 +52,7 @@ export function createKafkaJsTransactionClient(
       const init = (): Promise<KafkaJs.Transaction> => patiently(() => producer.transaction())
       const settling = { transactionalId, topics, ...(group === undefined ? {} : { group }) }
       const first = await initSettled(admin.transactions, settling, init)
-      return sessionOf(producer, first, () => broken)
+      return sessionOf(producer, first, sockets)
     } catch (error) {
       await producer.disconnect().catch(() => undefined)
       throw errorOf(error)
@@ -66,27 +62,27 @@ export function createKafkaJsTransactionClient(
   function sessionOf(
     producer: KafkaJs.Producer,
     first: KafkaJs.Transaction,
-    isBroken: () => boolean,
+    sockets: SessionSockets,
   ): TransactionSession {
     let transaction: KafkaJs.Transaction | null = first
-    let begun = false
 
     async function current(): Promise<KafkaJs.Transaction> {
       // A broker that went away may have lost the markers of the last transaction: it is settled before another one is laid over it.
-      if (!begun && isBroken()) throw new Error('a connection broke since the last transaction')
-      begun = true
+      if (sockets.isBroken()) throw new Error('a connection broke since the session began')
       return (transaction ??= await producer.transaction())
     }
 
     async function send(topic: string, records: readonly RecordToSend[]): Promise<number> {
       const open = await current()
       const [answer] = (await patiently(() =>
-        open.sendBatch({
-          acks: -1,
-          timeout: SEND_TIMEOUT_MS,
-          compression,
-          topicMessages: [{ topic, messages: records.map(wireRecord) }],
-        }),
+        sockets.unlessBroken(
+          open.sendBatch({
+            acks: -1,
+            timeout: SEND_TIMEOUT_MS,
+            compression,
+            topicMessages: [{ topic, messages: records.map(wireRecord) }],
+          }),
+        ),
       )) as ProduceAnswer[]
       if (!answer) throw new MeshError('MESH_KAFKA_UNAVAILABLE', 'the answer lacks an offset', { place: topic })
       if (isRefusedAsTooLarge(answer)) {
@@ -126,7 +122,7 @@ export function createKafkaJsTransactionClient(
         const partitions = [{ partition, offset: String(nextOffset), metadata }]
         const topics = [{ topic, partitions }]
         try {
-          await patiently(() => open.sendOffsets({ consumerGroupId: group!, topics }))
+          await patiently(() => sockets.unlessBroken(open.sendOffsets({ consumerGroupId: group!, topics })))
         } catch (error) {
           throw errorOf(error)
         }
@@ -134,7 +130,6 @@ export function createKafkaJsTransactionClient(
       async commit() {
         const ending = await current()
         transaction = null
-        begun = false
         try {
           await ending.commit()
         } catch (error) {
@@ -163,16 +158,6 @@ export function createKafkaJsTransactionClient(
 
 /** A kafkajs client whose connections come from this factory. */
 export type ConnectKafkaJs = (sockets: KafkaJs.ISocketFactory) => KafkaJs.Kafka
-
-/** kafkajs's own sockets; it says nothing of one that is closed, and connects again in silence. */
-function watchedSockets(onClosed: () => void): KafkaJs.ISocketFactory {
-  const open = (createRequire(import.meta.url)('kafkajs/src/network/socketFactory') as () => KafkaJs.ISocketFactory)()
-  return (options) => {
-    const socket: Socket = open(options)
-    socket.once('close', onClosed)
-    return socket
-  }
-}
 
 /** Cuts records so that each part fits a request; a record that does not fit alone is left to the broker. */
 function* chunksOf(records: readonly RecordToSend[]): Generator<RecordToSend[]> {

@@ -15,7 +15,7 @@ afterEach(async () => {
 })
 
 test('Kafka and the registry keep what they hold over a stop and over a kill, and a fresh start forgets it', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async () => {
   const options = infrastructureOptions(['kafka', 'registry'])
   const first = await start(options)

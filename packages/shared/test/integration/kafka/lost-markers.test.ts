@@ -163,4 +163,24 @@ describe('a transaction whose markers were lost', () => {
     await own.close()
     expect(await committed(1)).toEqual(['a', 'b', 'c'])
   })
+
+  it('an owner whose connection breaks as it begins to write settles first, and writes once', async () => {
+    const own = connectKafka({ brokers: [proxy.address], clientId: 'breaking' })
+    const producer = await own.transactional({ transactionalId: topic, group: topic, topics: [topic] })
+    const step = (nextOffset: number, text: string) => ({
+      writes: [{ topic, records: [record(text)] }],
+      offset: { topic: input, partition: 0, progress: { nextOffset, metadata: text } },
+    })
+    await producer.transact(step(1, 'a'))
+    const taken = proxy.count(API.initProducerId)
+    const begin = proxy.count(API.addPartitionsToTxn) + 1
+    // A broker that is killed here is back before kafkajs has given up repeating the request.
+    proxy.intercept(({ apiKey, nth }) => (apiKey === API.addPartitionsToTxn && nth === begin ? 'cut-before' : 'pass'))
+    await producer.transact(step(2, 'b'))
+    proxy.intercept(null)
+    expect(proxy.count(API.initProducerId)).toBe(taken + 1)
+    expect(await producer.committed(input, 0)).toEqual({ offset: 2, metadata: 'b' })
+    await own.close()
+    expect(await committed(1)).toEqual(['a', 'b'])
+  })
 })

@@ -120,7 +120,7 @@ it('finds out what became of a batch whose answer never comes, on a connection t
 })
 
 describe.each(PRODUCER_CLIENTS)('%s, producing while the broker is killed and comes back', (client) => {
-  it('has every acknowledged record in the log once, at its offset', { timeout: 240_000 }, async () => {
+  it('has every acknowledged record in the log once, at its offset', { timeout: 600_000 }, async () => {
     const { stack, brokers } = await ownBroker()
     const kafka = connectKafka({ brokers, clientId: 'killed', producer: client })
     onTestFinished(() => kafka.close())
@@ -136,7 +136,7 @@ describe.each(PRODUCER_CLIENTS)('%s, producing while the broker is killed and co
     await until(() => acknowledged() > 200, 'sends to succeed')
     await stack.restart('kafka', 'SIGKILL')
     const after = acknowledged()
-    await until(() => acknowledged() > after + 200, 'sends to succeed again', 90_000)
+    await until(() => acknowledged() > after + 200, 'sends to succeed again', 180_000)
     stop = true
     await Promise.all(senders)
     await producer.close()
