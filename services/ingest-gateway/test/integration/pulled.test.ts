@@ -95,16 +95,16 @@ test('a gateway that is killed in the middle of a run loses nothing, repeats not
     const own = await gateway()
     await until(() => api.asked.length > asked + pages, 'some pages', 60_000)
     await own.stop('SIGKILL')
-    // What the killed one had under way is decided once its position can be read.
+    // What the killed one had under way is decided once both can be read: each partition has a marker of its own.
     const at = await position(name)
-    const records = ids(await committedRecords(kafka, topic))
+    const records = ids(await decidedRecords(kafka, topic))
     expect(records).toEqual(Array.from({ length: records.length }, (_, i) => i))
     expect((at?.run?.pages ?? 0) * 4).toBe(records.length)
   }
   api.intercept = null
   const last = await gateway()
   await until(async () => ((await status(last, name))?.lastOk ?? null) !== null, 'the run to end', 60_000)
-  const seen = ids(await committedRecords(kafka, topic))
+  const seen = ids(await decidedRecords(kafka, topic))
   expect([...new Set(seen)]).toEqual(Array.from({ length: 40 }, (_, i) => i))
 }, 300_000)
 

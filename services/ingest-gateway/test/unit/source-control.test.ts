@@ -104,7 +104,9 @@ test('a pause asked of one gateway stops the reader in another, holds in one tha
   const w = await world()
   const [one, two] = [await w.start('one'), await w.start('two')]
   await until(() => new Set(w.ids()).size === 4, 'the things')
-  const idle = [one, two].find((part) => part.status()?.leads === false)!
+  const idleOne = (): Part | undefined => [one, two].find((part) => part.status()?.leads === false)
+  await until(() => idleOne() !== undefined, 'one that stands by')
+  const idle = idleOne()!
   expect((await idle.ask('POST', '/pause')).status).toBe(200)
   await everywhere([one, two], 'paused')
   const refused = await idle.ask('POST', '/restart')
