@@ -122,7 +122,7 @@ test('restarted and rebalanced, every record is copied once', async () => {
   await until(() => w.raw().length >= 91, 'one more')
   expect(ids(w)).toHaveLength(91)
   expect(new Set(ids(w)).size).toBe(91)
-}, 60_000)
+}, 120_000)
 
 test('a topic that was made anew is another topic: nothing of it is read', async () => {
   const w = await world()
@@ -202,7 +202,7 @@ test('a cluster that refuses the login is told and asked again with growing paus
   await until(() => w.raw().length === 2, 'both')
   // It is told after the commit that makes them visible.
   await until(() => gateway.status().state !== 'failing', 'health')
-}, 30_000)
+}, 120_000)
 
 test('a topic that is not there is told, and read once it is', async () => {
   const w = await world({ topic: 'later' })

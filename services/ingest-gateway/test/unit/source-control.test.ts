@@ -119,7 +119,7 @@ test('a pause asked of one gateway stops the reader in another, holds in one tha
   expect((await three.ask('POST', '/resume')).status).toBe(200)
   await until(() => new Set(w.ids()).size === 6, 'what came in the pause')
   expect(w.api.asked.slice(asked).every((path) => path.includes('since='))).toBe(true)
-}, 40_000)
+}, 120_000)
 
 test('a delete asks for consent, forgets the position, holds in one that starts later, and a resumed reader begins anew', async () => {
   const w = await world()
@@ -136,4 +136,4 @@ test('a delete asks for consent, forgets the position, holds in one that starts 
   expect((await two.ask('POST', '/resume')).status).toBe(200)
   await until(() => w.api.asked.length > asked, 'a request')
   expect(w.api.asked[asked]).not.toContain('since=')
-}, 40_000)
+}, 120_000)
