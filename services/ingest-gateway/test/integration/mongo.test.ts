@@ -139,7 +139,7 @@ test('documents first, then every insert and delete, each once and in order per 
   expect(await statusOf(gateway, w)).toMatchObject({ kind: 'cdc', leads: true })
   const sources = (await (await fetch(`${gateway.url}/v1/sources`)).json()) as { sources: Record<string, unknown>[] }
   expect(sources.sources.find(({ source }) => source === w.source)).toMatchObject({ kind: 'mongodb', state: 'running' })
-}, 180_000)
+}, 600_000)
 
 test('gateways that are killed while they read lose nothing and repeat nothing', async () => {
   const w = await world()
@@ -163,7 +163,7 @@ test('gateways that are killed while they read lose nothing and repeat nothing',
   const expected = [...upTo(0, total).map(String), 'x', 'true']
   expect([...new Set(changes.map(({ key }) => key))].sort()).toEqual(expected.sort())
   expect(keysOf(changes, 'c').filter((key) => key >= first)).toEqual(upTo(first, total))
-}, 300_000)
+}, 600_000)
 
 test('a server that dies and comes back is read on from its token', async () => {
   const w = await world()
@@ -178,7 +178,7 @@ test('a server that dies and comes back is read on from its token', async () => 
   const changes = await w.decided()
   expect(new Set(changes.map(({ id }) => id)).size).toBe(changes.length)
   await until(async () => (await statusOf(gateway, w))?.state === 'running', 'the source to be well', 60_000)
-}, 180_000)
+}, 600_000)
 
 test('`resnapshot` begins anew with all documents, `snapshot` reads them beside the changes', async () => {
   const w = await world()
@@ -218,7 +218,7 @@ test('`resnapshot` begins anew with all documents, `snapshot` reads them beside 
   expect([deleted.status, await deleted.text()]).toEqual([200, expect.stringContaining(`${w.name}/${w.source}/cdc:`)])
   await until(async () => (await statusOf(next, w))?.state === 'deleted', 'the delete', 60_000)
   expect(await w.position()).toBeNull()
-}, 180_000)
+}, 600_000)
 
 test('a secret that is missing, a server that is not there and an address that is none are told, without the credentials', async () => {
   const w = await world()
@@ -233,4 +233,4 @@ test('a secret that is missing, a server that is not there and an address that i
     await gateway.stop('SIGKILL')
     expect(gateway.output()).not.toContain('hunter2')
   }
-}, 180_000)
+}, 600_000)

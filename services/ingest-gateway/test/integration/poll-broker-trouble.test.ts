@@ -16,7 +16,7 @@ const THINGS = 400
 const PAGE = 4
 const STREAM = 'polled'
 
-describe('a broker that is killed in the middle of a poll', { timeout: 240_000 }, () => {
+describe('a broker that is killed in the middle of a poll', { timeout: 600_000 }, () => {
   let broker: OwnBroker
   let stack: Stack
   let kafka: KafkaPort

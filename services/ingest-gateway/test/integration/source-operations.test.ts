@@ -133,7 +133,7 @@ describe('what an operator asks of the readers of the gateway', () => {
     await until(async () => (await ids('redis')).length === 3, 'the click of the pause', TURN_MS)
     expect(new Set(await ids('redis')).size).toBe(3)
     expect(api.asked.slice(asked).every((path) => path.includes('since='))).toBe(true)
-  }, 240_000)
+  }, 600_000)
 
   test('a restart is answered by every kind', async () => {
     for (const kind of ['poll', 'redis'] as const) {
@@ -146,7 +146,7 @@ describe('what an operator asks of the readers of the gateway', () => {
     }
     await click(3)
     await until(async () => (await ids('redis')).length === 4, 'a click after the restart', TURN_MS)
-  }, 180_000)
+  }, 600_000)
 
   test('a delete asks for consent, forgets the positions, holds for ever, and a resumed reader begins anew', async () => {
     for (const kind of ['poll', 'redis'] as const) {
@@ -168,5 +168,5 @@ describe('what an operator asks of the readers of the gateway', () => {
     await until(async () => (await ids('redis')).length >= clicks + 5, 'all clicks again', TURN_MS)
     // What comes again has the ids that it had: the enricher takes it once.
     expect([new Set(await ids('poll')).size, new Set(await ids('redis')).size]).toEqual([7, 5])
-  }, 240_000)
+  }, 600_000)
 })
