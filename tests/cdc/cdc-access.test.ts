@@ -57,11 +57,12 @@ describe('access to a PostgreSQL that checks', () => {
     expect(text).toContain('password authentication failed for user "mesh_pw"')
     expect(text).toContain('Check user, password and database of the source.')
     expect(text).not.toContain('correct')
-    const first = refusals()
     const since = Date.now()
-    await expect.poll(() => Date.now() - since > 12_000, { timeout: 20_000 }).toBe(true)
-    // Rounds are 300 ms apart; asked again after 5 s and after 10 s.
-    expect(refusals() - first).toBeLessThanOrEqual(3)
+    const first = refusals()
+    await expect.poll(() => Date.now() - since > 12_000, { timeout: 60_000 }).toBe(true)
+    // Rounds are 300 ms apart; asked again after 5 s and more. A busy machine watches for longer than it meant to.
+    const asked = refusals() - first
+    expect(asked).toBeLessThanOrEqual(1 + Math.floor((Date.now() - since) / 5000))
 
     await world.sql("alter role mesh_pw password 'correct'")
     await world.report('locked', isRunning, 'to run')
@@ -98,10 +99,12 @@ describe('access to a PostgreSQL that checks', () => {
       readFileSync(join(world.projectDir, '.mesh', 'logs', 'postgres.log'), 'utf8').split(
         'permission denied for database',
       ).length - 1
-    const [begun, since] = [creations(), Date.now()]
-    await expect.poll(() => Date.now() - since > 8000, { timeout: 20_000 }).toBe(true)
+    const since = Date.now()
+    const begun = creations()
+    await expect.poll(() => Date.now() - since > 8000, { timeout: 60_000 }).toBe(true)
     // Rounds are 300 ms apart; asked again after 5 s, 10 s, …
-    expect(creations() - begun).toBeLessThanOrEqual(2)
+    const tried = creations() - begun
+    expect(tried).toBeLessThanOrEqual(1 + Math.floor((Date.now() - since) / 5000))
 
     world.source('guarded', as('mesh_reader', 'publication: existing\nsignalSchema: capture\n'))
     await world.stream('guarded', 'guarded', 'public.guarded')
@@ -130,7 +133,11 @@ describe('access to a PostgreSQL that checks', () => {
     await world.sql("insert into unpublished values (1, 'first')")
     await world.stream('unpublished', 'guarded', 'public.unpublished')
     await world.stream('guarded', 'guarded', 'public.guarded')
-    const told = await world.report('guarded', ({ problems }) => problems.length === 1, 'to name the table')
+    const told = await world.report(
+      'guarded',
+      ({ state, problems }) => state === 'running' && problems.length === 1,
+      'to name the table and run on',
+    )
     expect(told.state).toBe('running')
     expect(told.problems[0]?.message).toContain('ALTER PUBLICATION mesh_guarded ADD TABLE "public"."unpublished"')
     await world.sql("update unpublished set note = 'changed before it was published'")
@@ -162,7 +169,12 @@ describe('access to a PostgreSQL that checks', () => {
 
     world.source('sealed', as('mesh_tls', `ssl: verify-full\nca: file:${other.ca}\nsignalSchema: sealed\n`))
     await world.stream('sealed', 'sealed', 'public.sealed')
-    const told = await world.report('sealed', ({ problems }) => problems.length > 0, 'to tell of the certificate')
+    // The server may not have turned encryption on yet when it is asked first.
+    const told = await world.report(
+      'sealed',
+      ({ problems }) => problems.some(({ message }) => message.includes('certificate')),
+      'to tell of the certificate',
+    )
     expect(told.problems).toMatchObject([{ code: 'MESH_SOURCE_UNREACHABLE' }])
     expect(told.problems[0]?.message).toContain('certificate')
 
@@ -200,7 +212,12 @@ describe('access to a PostgreSQL that checks', () => {
 
     world.source('certified', shown(other))
     await world.stream('certified', 'certified', 'public.certified')
-    const told = await world.report('certified', ({ problems }) => problems.length > 0, 'to tell of the name')
+    // The server may not have read its settings anew yet when it is asked first.
+    const told = await world.report(
+      'certified',
+      ({ problems }) => problems.some(({ code }) => code === 'MESH_SOURCE_AUTH'),
+      'to tell of the name',
+    )
     expect(told.problems).toMatchObject([{ code: 'MESH_SOURCE_AUTH' }])
     expect(told.problems[0]?.message).toContain('certificate authentication failed')
 

@@ -80,7 +80,7 @@ export function describeAudit(of: () => CdcWorld): void {
     expect(again.find(({ change }) => change.op === 'd')?.change.before).toEqual({ a: 9, b: 'x"é9' })
     await waitFor(async () => ((await audit()).state === 'closed' ? true : null), {
       what: 'table and topic to be equal again',
-      timeoutMs: 30_000,
+      timeoutMs: 120_000,
     })
   })
 

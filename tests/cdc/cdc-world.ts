@@ -135,7 +135,7 @@ export async function startCdcWorld(
       await pool.end()
       await kafka.close()
       await stack.stop()
-      rmSync(projectDir, { recursive: true, force: true })
+      rmSync(projectDir, { recursive: true, force: true, maxRetries: 10 })
     },
   }
   return world

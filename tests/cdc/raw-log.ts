@@ -76,7 +76,7 @@ export async function openRawLog(kafka: KafkaPort, stream: string): Promise<RawL
   return {
     records: () => records,
     folded,
-    until: (wanted, what, timeoutMs = 60_000) =>
+    until: (wanted, what, timeoutMs = 120_000) =>
       waitFor(
         () => {
           if (broken) throw broken as Error

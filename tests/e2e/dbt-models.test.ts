@@ -116,7 +116,7 @@ describe('dbt over a vector', () => {
         async () => (existsSync(join(world.folder, 'runs', 'gold', whole.id, 'claim.json')) ? true : null),
         {
           what: 'dbt to take the run up',
-          timeoutMs: 60_000,
+          timeoutMs: 120_000,
         },
       )
       expect((await world.engine.status(whole)).state).toBe('running')
@@ -127,7 +127,7 @@ describe('dbt over a vector', () => {
   test('a killed dbt process is a failed attempt, and the next run has another process', async () => {
     const execution = executionOf(job({ name: 'gold', engine: 'dbt', options: { select: ['daily_airport_delays'] } }))
     const running = settled({ ...execution, input: { ...execution.input, streams: { flights: over(0, 4) } } })
-    await waitFor(async () => world.runner.pid(), { what: 'the dbt process', timeoutMs: 60_000, everyMs: 5 })
+    await waitFor(async () => world.runner.pid(), { what: 'the dbt process', timeoutMs: 120_000, everyMs: 5 })
     process.kill(world.runner.pid()!, 'SIGKILL')
     expect(await running).toMatchObject({
       state: 'failed',

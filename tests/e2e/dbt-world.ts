@@ -93,7 +93,7 @@ export async function createDbtWorld(cache: string): Promise<DbtWorld> {
     },
     async close() {
       await engine.close()
-      rmSync(folder, { recursive: true, force: true })
+      rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
     },
   }
 }

@@ -96,7 +96,7 @@ export async function startMesh(cacheDir: string, options: MeshOptions = {}): Pr
     async apply(folder = projectDir, only = []) {
       await applyStreams({ projectRoot: folder, store, replayerUrl: replayerUrl(), only })
       const wanted = only.length > 0 ? only : (await streams()).map((state) => state.stream)
-      await waitForGateway(mesh.gateway.url, wanted)
+      await waitForGateway(mesh.gateway.url, wanted, 120_000)
     },
     books(timeoutMs) {
       let last: StreamSummary[] = []
@@ -124,7 +124,8 @@ export async function startMesh(cacheDir: string, options: MeshOptions = {}): Pr
       await kafka.close()
       await stack.stop()
       for (const line of errorLines(join(stateDir, 'logs'))) console.error(line)
-      rmSync(projectDir, { recursive: true, force: true })
+      // What a killed service had started may still be ending, with a last file of its own.
+      rmSync(projectDir, { recursive: true, force: true, maxRetries: 10 })
     },
   }
   return mesh

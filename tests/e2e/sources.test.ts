@@ -77,7 +77,7 @@ it(
     expect(shown[0]?.row).toMatchObject({ iata: 'SFO', city: 'San Francisco' })
 
     // The gateway that came back has to join first.
-    await expect.poll(connectSources, { timeout: 60_000 }).toEqual([['geography', 'running']])
+    await expect.poll(connectSources, { timeout: 120_000 }).toEqual([['geography', 'running']])
     const pulled = await readPulled(mesh.gateway.url)
     expect(pulled.map(({ source }) => source).sort()).toEqual([
       'cache/clicks',

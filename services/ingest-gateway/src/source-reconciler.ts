@@ -62,20 +62,20 @@ export function createSourceReconciler(options: SourceReconcilerOptions): {
 
   async function round(desired: readonly DesiredSource[], wishOf: (source: string) => Wish): Promise<SourceReport[]> {
     const wanted = desired.filter(({ source }) => isByConnect(source))
-    const told = await Promise.all(wanted.map((one) => reconcileSafely(one, wishOf(one.source.name))))
+    const told = await Promise.all(wanted.map((one) => reconcileSafely(one, () => wishOf(one.source.name))))
     return [...told, ...(await orphans(wanted))]
   }
 
-  async function reconcileSafely(desired: DesiredSource, wish: Wish): Promise<SourceReport> {
+  async function reconcileSafely(desired: DesiredSource, wishOf: () => Wish): Promise<SourceReport> {
     const { name } = desired.source
     const memory = memoryOf(name)
     const before = reports.get(name)
-    const asked = JSON.stringify([desired.source, desired.uses, wish.restartedAt])
+    const asked = JSON.stringify([desired.source, desired.uses, wishOf().restartedAt])
     if (asked !== memory.asked) Object.assign(memory, { asked, retryAt: 0, refusals: 0 })
     if (before && before.state !== 'deleted' && now() < memory.retryAt) return before
     let report: SourceReport
     try {
-      report = await reconcile(desired, wish, memory)
+      report = await reconcile(desired, wishOf, memory)
       memory.refusals = 0
     } catch (error) {
       const known = isMeshError(error) ? error : new MeshError('MESH_INTERNAL', String(error), { cause: error })
@@ -87,9 +87,9 @@ export function createSourceReconciler(options: SourceReconcilerOptions): {
     return report
   }
 
-  async function reconcile(desired: DesiredSource, wish: Wish, memory: Memory): Promise<SourceReport> {
+  async function reconcile(desired: DesiredSource, wishOf: () => Wish, memory: Memory): Promise<SourceReport> {
     const { source } = desired
-    if (wish.intent === 'deleted') return reportOf(desired, 'deleted', memory)
+    if (wishOf().intent === 'deleted') return reportOf(desired, 'deleted', memory)
     if (desired.problems.length > 0) {
       return { ...reportOf(desired, 'failed', memory), problems: desired.problems.map(problemOf) }
     }
@@ -101,6 +101,9 @@ export function createSourceReconciler(options: SourceReconcilerOptions): {
     const actual = await connect.status(name)
     const lost = prepared && actual ? await lostSlot(desired, prepared, actual) : null
     if (lost) return { ...base, state: 'failed', problems: [...base.problems, problemOf(lost)] }
+    // Younger than the status: whoever halts a connector has said so before, and a wish from before that would start it again.
+    const wish = wishOf()
+    if (wish.intent === 'deleted') return reportOf(desired, 'deleted', memory)
     const config = configOf(desired, prepared)
     await act(desired, { config, wish }, actual, memory)
     if (actual === null) return base

@@ -13,7 +13,8 @@ export async function produceWithJava(options: {
   topic: string
   keys: readonly string[]
 }): Promise<void> {
-  const distribution = readdirSync(options.stackCache).find((name) => name.startsWith('kafka-'))
+  // Not kafka-connect, which lies beside it once a test has fetched it.
+  const distribution = readdirSync(options.stackCache).find((name) => /^kafka-[0-9a-f]+$/.test(name))
   if (distribution === undefined) throw new Error('the stack has fetched no Kafka: run `npm start` once')
   const java = await findJava({ javaHome: process.env['JAVA_HOME'], path: process.env['PATH'] })
   const child = spawn(

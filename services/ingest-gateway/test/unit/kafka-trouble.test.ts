@@ -2,6 +2,9 @@ import { MeshError } from '@mesh/shared/core/errors'
 import { describe, expect, test, vi } from 'vitest'
 import { gatewayDouble, kafkaDown, valueText } from '../support/gateway.ts'
 
+/** Conditions come true at once on a free machine. */
+const PATIENT = { timeout: 50_000 }
+
 const JSON_TYPE = { 'content-type': 'application/json' }
 const URL = '/v1/streams/open/events'
 
@@ -90,7 +93,7 @@ describe('bytes in flight', () => {
     expect(await post()).toEqual({ statusCode: 503, code: 'MESH_GATEWAY_OVERLOADED', retryAfter: '5' })
     expect(admission.isOpen()).toBe(false)
     answer()
-    await vi.waitFor(() => expect(admission.inFlightBytes()).toBe(0))
+    await vi.waitFor(() => expect(admission.inFlightBytes()).toBe(0), PATIENT)
     expect((await post()).statusCode).toBe(200)
   })
 })

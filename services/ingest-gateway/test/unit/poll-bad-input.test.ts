@@ -98,7 +98,7 @@ const CASES: readonly Case[] = [
 
 test.concurrent.for(CASES)(
   '$what: told in `mesh status`, asked again with growing pauses, nothing of it taken, and nothing lost when it is right again',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async (one, { expect, onTestFinished }) => {
     const api = await servePaged(thingsUpTo(COUNT))
     onTestFinished(() => api.close())
@@ -125,7 +125,7 @@ test.concurrent.for(CASES)(
     expect(gateway.status().state).toBe('failing')
 
     isBad = false
-    await until(() => new Set(ids()).size === COUNT, 'everything', 30_000)
+    await until(() => new Set(ids()).size === COUNT, 'everything', 60_000)
     await until(() => gateway.status().state !== 'failing', 'it to be good again')
     expect(new Set(ids())).toEqual(new Set(thingsUpTo(COUNT).map(({ id }) => String(id))))
   },

@@ -45,6 +45,7 @@ function world(intent: Intent = 'running') {
     problems: [],
     slot: { active: true, lost: false, lagBytes: 7 },
   }
+  let whileAsked: () => void = () => undefined
   const change = (state: string) => (name: string) => {
     done.push(`${state} ${name}`)
     connector = connector && { ...connector, state }
@@ -52,7 +53,10 @@ function world(intent: Intent = 'running') {
   }
   const connect: ConnectRest = {
     names: () => Promise.resolve(connector ? ['mesh-shop'] : []),
-    status: () => Promise.resolve(connector),
+    status() {
+      whileAsked()
+      return Promise.resolve(connector)
+    },
     put(name, config) {
       done.push(`put ${name} ${config['table.include.list']}`)
       connector = { config, state: 'RUNNING', tasks: [{ id: 0, state: 'RUNNING', trace: null }] }
@@ -83,6 +87,13 @@ function world(intent: Intent = 'running') {
       reconciler.round(desired, () => ({ intent, restartedAt })),
     pass: (ms: number) => (now += ms),
     intend: (to: Intent) => (intent = to),
+    /** What an operation does to the connector while a round is looking at it. */
+    haltWhileAsked: (to: Intent) => {
+      whileAsked = () => {
+        intent = to
+        connector = connector && { ...connector, state: 'STOPPED', tasks: [] }
+      }
+    },
     askRestart: (at: string) => (restartedAt = at),
     fail: (trace: string) => {
       connector = connector && { ...connector, tasks: [{ id: 0, state: 'FAILED', trace }] }
@@ -201,6 +212,16 @@ describe('the reconciler of sources', () => {
     expect(report).toMatchObject({ source: 'shop', state: 'orphaned', kind: 'postgres' })
     await round([])
     expect(done.slice(2)).toEqual(['PAUSED mesh-shop'])
+  })
+
+  it.each(['paused', 'deleted'] as const)('does not start what is being stopped while it looks: %s', async (to) => {
+    const { done, round, haltWhileAsked } = world()
+    await round()
+    await round()
+    haltWhileAsked(to)
+    await round()
+    await round()
+    expect(done.slice(2)).toEqual([])
   })
 
   it('leaves a deleted source alone', async () => {

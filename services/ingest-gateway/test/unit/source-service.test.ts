@@ -52,7 +52,7 @@ test('a poll alone is enough for what operators want to be known, in every gatew
   const three = await service('three')
   await until(() => three.told.length > 0, 'the wishes after a restart')
   expect(three.told[0]).toBe('paused')
-}, 30_000)
+}, 120_000)
 
 test('a restart is asked of what runs, keeps to it, and is refused of what does not', async () => {
   const { service: own } = await service('four')
@@ -66,7 +66,7 @@ test('a restart is asked of what runs, keeps to it, and is refused of what does 
   expect(isMeshError(error) && error.code).toBe('MESH_SOURCE_NOT_RUNNING')
   await own.forget('api')
   expect(own.wishOf('api')).toEqual({ intent: 'running', restartedAt: null })
-}, 30_000)
+}, 120_000)
 
 test('without any stream that has a source nothing is made', async () => {
   const kafka = createMemoryKafka()

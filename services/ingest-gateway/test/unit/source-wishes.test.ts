@@ -59,7 +59,7 @@ test('a poll that is paused asks for nothing, keeps where it stands, and goes on
   ask(UNASKED)
   await until(() => ids().includes('5'), 'what came in the pause')
   expect(api.asked.slice(asked).every((path) => path.includes('since='))).toBe(true)
-}, 30_000)
+}, 120_000)
 
 test('nothing is read before it is known what an operator wants', async () => {
   const { api, gateway, ids, ask } = await world(null)
@@ -69,7 +69,7 @@ test('nothing is read before it is known what an operator wants', async () => {
   expect(api.asked).toEqual([])
   ask(UNASKED)
   await until(() => ids().length >= 4, 'the things')
-}, 30_000)
+}, 120_000)
 
 test('a poll that is deleted begins anew when it is resumed', async () => {
   const { api, gateway, ask } = await world(UNASKED)
@@ -82,7 +82,7 @@ test('a poll that is deleted begins anew when it is resumed', async () => {
   ask(UNASKED)
   await until(() => api.asked.length > asked, 'a request')
   expect(api.asked[asked]).not.toContain('since=')
-}, 30_000)
+}, 120_000)
 
 test('a restart does not wait for the end of a pause', async () => {
   const { api, gateway, ids, ask } = await world(PAUSED)
@@ -96,8 +96,8 @@ test('a restart does not wait for the end of a pause', async () => {
   refused = false
   ask({ intent: 'running', restartedAt: '2026-01-01T00:00:00.000Z' })
   await until(() => ids().length >= 4, 'the things')
-  expect(gateway.status().state).not.toBe('failing')
-}, 30_000)
+  await until(() => gateway.status().state !== 'failing', 'health')
+}, 120_000)
 
 test('what was asked is durable, and known to every gateway before it is told anything else', async () => {
   const kafka = createMemoryKafka()
@@ -126,4 +126,4 @@ test('what was asked is durable, and known to every gateway before it is told an
   await three.dropWish('api')
   await until(() => two.wishOf('api').intent === 'running', 'the wish to be dropped')
   expect(told.slice(0, 2)).toEqual(['one running', 'two running'])
-}, 30_000)
+}, 120_000)

@@ -22,7 +22,7 @@ export type EngineUnderTest = {
   afterKill(): JobEngine
   /** What engines do is theirs: cancelling may mean no more than not waiting any longer. */
   cancels: boolean
-  /** How long an execution may take; default 30 s. */
+  /** How long an execution may take; default 50 s. */
   settleMs?: number
 }
 
@@ -52,7 +52,7 @@ export function describeEngine(name: string, subject: EngineUnderTest): void {
         return status.state !== 'running'
       },
       'the execution to settle',
-      subject.settleMs ?? 30_000,
+      subject.settleMs ?? 50_000,
     )
     return status
   }

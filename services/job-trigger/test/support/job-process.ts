@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +14,9 @@ import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { freePort } from '@mesh/shared/testing/free-port'
 import { onTestFailed, onTestFinished } from 'vitest'
 import { commit, versions } from './jobs.ts'
+
+/** A stopped process never answers; a busy one takes its time. */
+const ANSWER_MS = 10_000
 
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.ts')
 
@@ -49,7 +53,7 @@ export async function createJobProject(brokers: string): Promise<JobProject> {
   }
   await put(VERSIONS_TOPIC, stream, versions(stream))
   const folder = mkdtempSync(join(tmpdir(), 'mesh-jobs-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
   mkdirSync(join(folder, 'jobs'))
   const begun = join(folder, 'begun')
 
@@ -87,9 +91,14 @@ export async function createJobProject(brokers: string): Promise<JobProject> {
         },
       })
       for (const pipe of [child.stdout, child.stderr]) pipe.on('data', (bytes) => (output += String(bytes)))
-      onTestFinished(() => void child.kill('SIGKILL'))
+      // The folder is removed after it: nothing may write into it any more.
+      onTestFinished(async () => {
+        if (child.exitCode !== null || child.signalCode !== null) return
+        child.kill('SIGKILL')
+        await once(child, 'exit')
+      })
       const read = async <T>(path: string): Promise<T | null> =>
-        (await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(2000) })
+        (await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(ANSWER_MS) })
           .then((response) => (response.ok ? response.json() : null))
           .catch(() => null)) as T | null
       return { child, read, runs: async (job) => (await read<RunsResponse>(`/v1/runs?job=${job}`))?.runs ?? [] }

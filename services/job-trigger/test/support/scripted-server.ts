@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { freePort } from '@mesh/shared/testing/free-port'
 import { afterAll, beforeAll } from 'vitest'
 
 export type ScriptedServer = {
@@ -25,10 +25,13 @@ export function scriptedServer(answer: (request: IncomingMessage, body: string) 
       })
     }).listen(port, '127.0.0.1')
     await once(server, 'listening')
-    port = (server.address() as AddressInfo).port
   }
 
-  beforeAll(listen)
+  beforeAll(async () => {
+    // One that no outgoing connection takes while the server is away.
+    port = await freePort()
+    await listen()
+  })
   afterAll(() => void server.close())
   return {
     port: () => port,

@@ -5,6 +5,7 @@ import { commitKey } from '@mesh/shared/core/books'
 import { bytesText, textBytes } from '@mesh/shared/core/record'
 import { COMMITS_TOPIC, LINEAGE_TOPIC, RUNS_TOPIC } from '@mesh/shared/core/topics'
 import { meshTopics } from '@mesh/shared/kafka/mesh-topics'
+import { freePort } from '@mesh/shared/testing/free-port'
 import { createMemoryKafka, type MemoryKafka } from '@mesh/shared/testing/memory-kafka'
 import { openLineageProblems } from '@mesh/shared/testing/open-lineage-schema'
 import { until } from '@mesh/shared/testing/until'
@@ -112,11 +113,7 @@ test('commit events and runs become valid events on mesh.lineage, repeats do not
 test('a receiver that is away gets every event, in order, once it is there; the topic never waits for it', async () => {
   const { kafka, commits } = await world()
   const received: Received = { events: [], authorization: new Set() }
-  const placeholder = createServer().listen(0, '127.0.0.1')
-  await once(placeholder, 'listening')
-  const { port } = placeholder.address() as AddressInfo
-  placeholder.close()
-  await once(placeholder, 'close')
+  const port = await freePort()
   const { problems } = await startLineage(
     kafka,
     createLineageReceiver(`http://127.0.0.1:${port}/api/v1/lineage`, 'token'),

@@ -3,6 +3,9 @@ import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type GatewayDouble, gatewayDouble } from '../../support/gateway.ts'
 
+/** Conditions come true at once on a free machine. */
+const PATIENT = { timeout: 50_000 }
+
 const HEAD = 'POST /v1/streams/open/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
 
 describe('connections', () => {
@@ -19,8 +22,7 @@ describe('connections', () => {
     socket.on('error', () => {})
     await once(socket, 'connect')
   }
-  const answers = (pattern: RegExp): Promise<void> =>
-    vi.waitFor(() => expect(received).toMatch(pattern), { timeout: 30_000 })
+  const answers = (pattern: RegExp): Promise<void> => vi.waitFor(() => expect(received).toMatch(pattern), PATIENT)
   afterEach(async () => {
     socket.destroy()
     await gateway.app.close()
@@ -30,7 +32,7 @@ describe('connections', () => {
     await open({})
     socket.write(`${HEAD}Content-Length: 1000000000\r\n\r\n{"a":`)
     await answers(/^HTTP\/1\.1 413 [\s\S]*connection: close[\s\S]*MESH_BODY_TOO_LARGE/i)
-    await vi.waitFor(() => expect(socket.closed || socket.readableEnded).toBe(true))
+    await vi.waitFor(() => expect(socket.closed || socket.readableEnded).toBe(true), PATIENT)
   })
 
   test('a chunked body is refused at the first byte too many, while it is still being sent', async () => {
@@ -59,9 +61,9 @@ describe('connections', () => {
   test('a sender that goes away in the middle leaves nothing behind', async () => {
     await open({})
     socket.write(`${HEAD}Content-Length: 100\r\n\r\n{"a":`)
-    await vi.waitFor(() => expect(gateway.admission.inFlightBytes()).toBe(5))
+    await vi.waitFor(() => expect(gateway.admission.inFlightBytes()).toBe(5), PATIENT)
     socket.destroy()
-    await vi.waitFor(() => expect(gateway.admission.inFlightBytes()).toBe(0))
+    await vi.waitFor(() => expect(gateway.admission.inFlightBytes()).toBe(0), PATIENT)
     expect(gateway.producer.written).toHaveLength(0)
   })
 

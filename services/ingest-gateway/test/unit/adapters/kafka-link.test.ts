@@ -6,6 +6,9 @@ import { createMemoryKafka, type MemoryKafka } from '@mesh/shared/testing/memory
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createKafkaLink, type KafkaLink } from '../../../src/adapters/kafka-link.ts'
 
+/** Conditions come true at once on a free machine. */
+const PATIENT = { timeout: 50_000 }
+
 describe('the link to Kafka', () => {
   let memory: MemoryKafka
   let follows: FollowOptions[]
@@ -46,7 +49,8 @@ describe('the link to Kafka', () => {
       onFatal: (error) => {
         throw error
       },
-      probeMs: 10,
+      // Also the limit of one answer, which a busy machine may take some time for.
+      probeMs: 100,
       retryMs: 5,
     })
   })
@@ -65,10 +69,10 @@ describe('the link to Kafka', () => {
   test('it is not reachable before Kafka answers, says so once, and connects by itself', async () => {
     await link.start()
     expect(link.state()).toMatchObject({ reachable: false, caughtUp: false })
-    await vi.waitFor(() => expect(link.state().error).not.toBeNull())
+    await vi.waitFor(() => expect(link.state().error).not.toBeNull(), PATIENT)
     await createTopic()
     await announce('a')
-    await vi.waitFor(() => expect(link.state()).toEqual({ reachable: true, caughtUp: true, error: null }))
+    await vi.waitFor(() => expect(link.state()).toEqual({ reachable: true, caughtUp: true, error: null }), PATIENT)
     expect([lost.length, back]).toEqual([1, 1])
     expect(link.producer()).not.toBeNull()
   })
@@ -77,20 +81,20 @@ describe('the link to Kafka', () => {
     await createTopic()
     await announce('a')
     await link.start()
-    await vi.waitFor(() => expect(seen.at(-1)).toEqual(['a']))
+    await vi.waitFor(() => expect(seen.at(-1)).toEqual(['a']), PATIENT)
     await announce('b')
-    await vi.waitFor(() => expect(seen.at(-1)).toEqual(['a', 'b']))
+    await vi.waitFor(() => expect(seen.at(-1)).toEqual(['a', 'b']), PATIENT)
   })
 
   test('a follower that breaks is replaced, and what came meanwhile is seen', async () => {
     await createTopic()
     await announce('a')
     await link.start()
-    await vi.waitFor(() => expect(link.state().reachable).toBe(true))
+    await vi.waitFor(() => expect(link.state().reachable).toBe(true), PATIENT)
     follows[0]!.onFatal(new Error('the coordinator is loading'))
     await announce('b')
-    await vi.waitFor(() => expect(follows).toHaveLength(2))
-    await vi.waitFor(() => expect(seen.at(-1)).toEqual(['a', 'b']))
+    await vi.waitFor(() => expect(follows).toHaveLength(2), PATIENT)
+    await vi.waitFor(() => expect(seen.at(-1)).toEqual(['a', 'b']), PATIENT)
     expect(link.state().caughtUp).toBe(true)
   })
 
@@ -99,7 +103,7 @@ describe('the link to Kafka', () => {
     await createTopic()
     await announce('a')
     await link.start()
-    await vi.waitFor(() => expect(link.state()).toEqual({ reachable: true, caughtUp: true, error: null }))
+    await vi.waitFor(() => expect(link.state()).toEqual({ reachable: true, caughtUp: true, error: null }), PATIENT)
     expect([follows.length, lost.length, seen.at(-1)]).toEqual([3, 1, ['a']])
     expect(lost[0]).toMatchObject({ message: 'the coordinator is loading' })
   })
@@ -107,10 +111,13 @@ describe('the link to Kafka', () => {
   test('a Kafka that stops answering makes it unreachable until it answers again', async () => {
     await createTopic()
     await link.start()
-    await vi.waitFor(() => expect(link.state().reachable).toBe(true))
+    await vi.waitFor(() => expect(link.state().reachable).toBe(true), PATIENT)
     down = true
-    await vi.waitFor(() => expect(link.state()).toMatchObject({ reachable: false, caughtUp: true, error: 'no broker' }))
+    await vi.waitFor(
+      () => expect(link.state()).toMatchObject({ reachable: false, caughtUp: true, error: 'no broker' }),
+      PATIENT,
+    )
     down = false
-    await vi.waitFor(() => expect(link.state()).toMatchObject({ reachable: true, error: null }))
+    await vi.waitFor(() => expect(link.state()).toMatchObject({ reachable: true, error: null }), PATIENT)
   })
 })

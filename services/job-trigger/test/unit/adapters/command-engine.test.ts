@@ -14,7 +14,7 @@ const make = (): JobEngine =>
 const engine = make()
 afterAll(async () => {
   await engine.close()
-  rmSync(root, { recursive: true, force: true })
+  rmSync(root, { recursive: true, force: true, maxRetries: 10 })
 })
 
 /** Every begin leaves a line behind. */
