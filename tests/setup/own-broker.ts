@@ -31,7 +31,7 @@ export async function startOwnBroker(name: string): Promise<OwnBroker> {
     lakeUrl: pathToFileURL(join(stateDir, 'lake')).href,
     async stop() {
       await stack.stop()
-      await rm(stateDir, { recursive: true, force: true })
+      await rm(stateDir, { recursive: true, force: true, maxRetries: 10 })
     },
   }
 }

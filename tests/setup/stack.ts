@@ -41,7 +41,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     shared.users -= 1
     if (shared.users > 0) return
     await stack.stop()
-    rmSync(stateDir, { recursive: true, force: true })
+    rmSync(stateDir, { recursive: true, force: true, maxRetries: 10 })
     delete HOLDER[SHARED]
   }
 }
