@@ -82,7 +82,7 @@ describe('exactly once', () => {
         ),
       ),
     )
-  }, 180_000)
+  }, 600_000)
 
   test('a zombie that still holds older steps loses by the ledger, and its rows with it', async () => {
     const file = await freshFile()
