@@ -32,6 +32,7 @@ const config: ViteUserConfig = defineConfig({
           // Limits only end what hangs: a busy machine takes several times as long.
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          expect: { poll: { timeout: 50_000 } },
         },
       },
       {
@@ -42,6 +43,7 @@ const config: ViteUserConfig = defineConfig({
           sequence: { groupOrder: 1 },
           testTimeout: 180_000,
           hookTimeout: 180_000,
+          expect: { poll: { timeout: 120_000 } },
         },
       },
       {
@@ -51,8 +53,9 @@ const config: ViteUserConfig = defineConfig({
           globalSetup: STACK,
           sequence: { groupOrder: 2 },
           fileParallelism: false,
-          testTimeout: 300_000,
-          hookTimeout: 300_000,
+          testTimeout: 900_000,
+          hookTimeout: 600_000,
+          expect: { poll: { timeout: 120_000 } },
         },
       },
       {
@@ -64,6 +67,7 @@ const config: ViteUserConfig = defineConfig({
           fileParallelism: false,
           testTimeout: 300_000,
           hookTimeout: 300_000,
+          expect: { poll: { timeout: 120_000 } },
         },
       },
       ...(process.env['MESH_FAULTS'] === '1' ? [FAULTS] : []),

@@ -77,7 +77,7 @@ export async function createDbtWorld(cache: string): Promise<DbtWorld> {
           const status = await engine.status(execution)
           return status.state === 'running' ? null : status
         },
-        { what: 'dbt to end', timeoutMs: 280_000, everyMs: 25 },
+        { what: 'dbt to end', timeoutMs: 600_000, everyMs: 25 },
       )
     },
     byHand(...args) {

@@ -22,8 +22,7 @@ describe('from a POST to a changed row of gold', () => {
         }
       },
     })
-    // What a broker that is still busy with new topics cuts off is finished by applying again.
-    await mesh.apply().catch(() => mesh.apply())
+    await mesh.apply()
   })
   afterAll(() => mesh?.stop())
 
@@ -65,7 +64,7 @@ describe('from a POST to a changed row of gold', () => {
       },
       {
         what: `${flights} flights of ${origin} on ${day} in gold`,
-        timeoutMs: 170_000,
+        timeoutMs: 300_000,
         progress: () => JSON.stringify(lastRuns),
       },
     )
@@ -78,10 +77,14 @@ describe('from a POST to a changed row of gold', () => {
     // The row is visible before its run is written down as ended.
     const run = await waitFor(
       async () => (await runs()).find(({ id, state }) => id === row['_run_id'] && state !== 'running') ?? null,
-      { what: `the run ${String(row['_run_id'])} to end`, timeoutMs: 120_000 },
+      { what: `the run ${String(row['_run_id'])} to end`, timeoutMs: 180_000 },
     )
     expect(run).toMatchObject({ state: 'succeeded', trigger: 'commit' })
-    expect(run.vector.reduce((sum, { from, to }) => sum + to - from, 0)).toBe(2)
+    // One run had both flights, unless they landed so far apart that each had its own.
+    const given = ({ vector }: Run): number => vector.reduce((sum, { from, to }) => sum + to - from, 0)
+    expect(given(run)).toBeGreaterThan(0)
+    const ended = (await runs()).filter(({ state }) => state === 'succeeded')
+    expect(ended.reduce((sum, each) => sum + given(each), 0)).toBe(2)
     expect(run.result!.outputs.map(({ name }) => name)).toContain('gold.main.daily_airport_delays')
     expect(Object.keys(run.result!.artefacts)).toContain('run_results.json')
   })
@@ -116,7 +119,7 @@ describe('from a POST to a changed row of gold', () => {
           ? found
           : null
       },
-      { what: 'every run to have ended well', timeoutMs: 120_000 },
+      { what: 'every run to have ended well', timeoutMs: 180_000 },
     )
     // Per partition the ranges of the runs tile from 0: no offset in none, none in two.
     const ranges = new Map<string, { from: number; to: number }[]>()
@@ -133,7 +136,7 @@ describe('from a POST to a changed row of gold', () => {
         stands = to
       }
     }
-    const { jobs } = await callJson<JobsResponse>(`${url()}/v1/jobs`)
-    expect(jobs[0]).toMatchObject({ name: 'gold', dead: [], pendingOffsets: 0 })
+    const gold = async () => (await callJson<JobsResponse>(`${url()}/v1/jobs`)).jobs[0]
+    await expect.poll(gold).toMatchObject({ name: 'gold', dead: [], pendingOffsets: 0 })
   })
 })

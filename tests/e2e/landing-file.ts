@@ -99,7 +99,7 @@ export async function withFile<T>(
         if (String(error).includes('Could not set lock')) return null
         throw error
       }),
-    { what: `${file} to be free`, timeoutMs: 120_000, everyMs: 20 },
+    { what: `${file} to be free`, timeoutMs: 180_000, everyMs: 20 },
   )
   const connection = await instance.connect()
   try {

@@ -10,6 +10,6 @@ export async function sweepAbandoned(folder: string): Promise<void> {
     if (identityOf(Number(run)) !== undefined) continue
     const layout = stateLayout(join(folder, run))
     await stopOrphans(layout)
-    rmSync(layout.root, { recursive: true, force: true })
+    rmSync(layout.root, { recursive: true, force: true, maxRetries: 10 })
   }
 }

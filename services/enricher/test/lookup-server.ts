@@ -49,7 +49,7 @@ export const lookupRule = (url: string, changes: Partial<LookupRule> = {}): Look
   url: `${url}/customers/{/customer}`,
   headers: {},
   cacheMs: 60_000,
-  timeoutMs: 5000,
+  timeoutMs: 30_000,
   concurrency: 3,
   onMissing: 'null',
   retryMs: 60_000,

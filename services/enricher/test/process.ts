@@ -147,7 +147,7 @@ export async function caughtUp(
   state: StreamVersions,
   running: Running,
   version: number = state.live,
-  timeoutMs: number = 10_000,
+  timeoutMs: number = 50_000,
 ): Promise<void> {
   const { kafka } = world
   await vi.waitFor(

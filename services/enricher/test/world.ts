@@ -142,7 +142,8 @@ export async function createWorld(): Promise<World> {
     async close() {
       await producer.close()
       await kafka.close()
-      await rm(cacheDir, { recursive: true, force: true })
+      // A process that a test has left running may write once more.
+      await rm(cacheDir, { recursive: true, force: true, maxRetries: 10 })
     },
   }
 }

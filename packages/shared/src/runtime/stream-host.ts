@@ -59,11 +59,14 @@ export function createStreamHost(options: StreamHostOptions): StreamHost {
     const desired = new Map<string, HostedTask>()
     for (const state of all.values()) for (const task of options.tasks(state, all)) desired.set(task.key, task)
     for (const key of [...running.keys()].filter((key) => !desired.has(key))) {
-      const service = running.get(key)!
-      running.delete(key)
-      await service.stop()
+      // It runs until it has ended: until then it may still write.
+      await running
+        .get(key)!
+        .stop()
+        .finally(() => running.delete(key))
     }
-    failing.clear()
+    // What failed before is failing until it has started: it is not well while it is tried again.
+    for (const key of failing.keys()) if (!desired.has(key)) failing.delete(key)
     await Promise.all([...desired.values()].filter((task) => !running.has(task.key)).map(startTask))
     if (failing.size > 0 && !stopped) {
       clearTimeout(retry)
@@ -74,6 +77,7 @@ export function createStreamHost(options: StreamHostOptions): StreamHost {
   async function startTask(task: HostedTask): Promise<void> {
     try {
       running.set(task.key, await task.start())
+      failing.delete(task.key)
     } catch (error) {
       failing.set(task.key, (errorFields(error)['error'] as string) ?? '')
       options.logger.error({ ...errorFields(error), task: task.key }, 'task cannot start; it is tried again')

@@ -30,7 +30,7 @@ import { caughtUp, runStream, type Surroundings } from '../process.ts'
 import { recordOf } from '../world.ts'
 
 const PARTITIONS = 4
-const SETTLE_MS = 60_000
+const SETTLE_MS = 120_000
 const suffix = randomUUID().slice(0, 8)
 const [CUSTOMERS, ORDERS] = [`customers-${suffix}`, `orders-${suffix}`]
 const KEYS = Array.from({ length: 60 }, (_, n) => `k${n}`)
@@ -48,7 +48,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await Promise.all(clients.map((kafka) => kafka.close()))
-  await rm(dir, { recursive: true, force: true })
+  await rm(dir, { recursive: true, force: true, maxRetries: 10 })
 })
 
 const registry = createSchemaRegistry({ url: inject('registryUrl') })
@@ -134,7 +134,13 @@ test('two instances hold the rows of their own partitions, and joins stay right 
       openStore(id: TableId, identity) {
         const store = folder.open(id, identity)
         open.set(id.partition, store)
-        return store
+        return {
+          ...store,
+          close() {
+            if (open.get(id.partition) === store) open.delete(id.partition)
+            store.close()
+          },
+        }
       },
       onStall: (_, stall) => void (stall !== null && stalls.push(stall)),
     })
@@ -145,11 +151,14 @@ test('two instances hold the rows of their own partitions, and joins stay right 
   const one = await start('one')
   await postOrders()
   await caughtUp(one.surroundings, orders.state, one.running, 1, SETTLE_MS)
-  expect([...one.open.keys()].sort()).toEqual([0, 1, 2, 3])
+  await vi.waitFor(() => expect([...one.open.keys()].sort()).toEqual([0, 1, 2, 3]), {
+    timeout: SETTLE_MS,
+    interval: 50,
+  })
   const two = await start('two')
-  await vi.waitFor(() => expect(two.open.size).toBe(2), { timeout: SETTLE_MS, interval: 50 })
   await vi.waitFor(
     () => {
+      expect(two.open.size).toBe(2)
       for (const [partition, store] of two.open) {
         expect(store.size()).toBe(KEYS.filter((key) => homeOf(key) === partition).length)
       }
@@ -179,4 +188,4 @@ test('two instances hold the rows of their own partitions, and joins stay right 
   }
   expect([...one.stalls, ...two.stalls]).toEqual([])
   expect([one.running.fatal(), two.running.fatal()]).toEqual([null, null])
-}, 240_000)
+}, 600_000)

@@ -56,7 +56,7 @@ async function expectExact(world: World, place: string, version = 1): Promise<vo
   if (dead) expect(dead, place).toEqual(new Set(fates.flatMap((fate, i) => (fate === 'deadLetter' ? [i] : []))))
 }
 
-describe('a change stream', { timeout: 120_000 }, () => {
+describe('a change stream', { timeout: 600_000 }, () => {
   test('gives each row its newest state once: later positions supersede, whatever the connector sends again', async () => {
     for (let seed = 1; seed <= 6; seed++) {
       const { world, state } = await rowsWorld()

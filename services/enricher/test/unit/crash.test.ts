@@ -51,7 +51,7 @@ async function expectExact(world: World, state: StreamVersions, place: string): 
   expect(last, place).toMatchObject({ nextOffset: books.sourceNext, hash: expected.hash, counts: expected.counts })
 }
 
-describe('a process that is killed', { timeout: 180_000 }, () => {
+describe('a process that is killed', { timeout: 600_000 }, () => {
   test('at any point loses nothing, writes nothing twice, and its books stay those of the whole log', async () => {
     const places: string[] = []
     for (let at = 1; ; at++) {

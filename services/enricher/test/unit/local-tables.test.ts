@@ -13,6 +13,7 @@ import { createWorld, type Posted, type World } from '../world.ts'
 
 const RAW = 'raw.orders.v1'
 const PARTITIONS = 4
+const PATIENT = { timeout: 50_000 }
 const joined = new Map([['customers', 1]])
 const scopes = new Map([['customers/latest', { kind: 'partition' } as const]])
 let world: World
@@ -101,11 +102,14 @@ test('each of two processes holds the rows of its own partitions, and joins are 
   expect(first.open()).toEqual(['0', '1', '2', '3'])
   expect(first.opened.map(({ store }) => store.size()).reduce((sum, rows) => sum + rows)).toBe(KEYS.length)
   const second = await start('b', { kafka: world.kafka.client('b') })
-  await vi.waitFor(() => expect(second.open()).toHaveLength(2), { timeout: 10_000 })
-  for (const { id, store } of second.opened) {
-    expect(store.size()).toBe(KEYS.filter((key) => homeOf(key) === id.partition).length)
-    expect([...store.positions().keys()]).toEqual([id.partition])
-  }
+  await vi.waitFor(() => expect(second.open()).toHaveLength(2), PATIENT)
+  // A store is open before its rows are read.
+  await vi.waitFor(() => {
+    for (const { id, store } of second.opened) {
+      expect(store.size()).toBe(KEYS.filter((key) => homeOf(key) === id.partition).length)
+      expect([...store.positions().keys()]).toEqual([id.partition])
+    }
+  }, PATIENT)
   await addCustomers(KEYS, (key) => `new name of ${key}`)
   await world.post(
     RAW,
@@ -127,7 +131,7 @@ test('each of two processes holds the rows of its own partitions, and joins are 
   )
   expect([...first.stalls, ...second.stalls]).toEqual([])
   expect([first.fatal(), second.fatal()]).toEqual([null, null])
-}, 60_000)
+}, 120_000)
 
 test('a record in a partition that its key does not belong to finds its row all the same: the table is read whole', async () => {
   await addCustomers(KEYS)
@@ -176,7 +180,7 @@ test('a topic that has another number of partitions than was applied is joined w
   const before = await start('a', { kafka: counting })
   expect(before.opened.every(({ id }) => id.partition !== null)).toBe(true)
   grown = true
-  await vi.waitFor(() => expect(before.open()).toEqual(['all']), { timeout: 15_000 })
+  await vi.waitFor(() => expect(before.open()).toEqual(['all']), PATIENT)
   await world.post(
     RAW,
     KEYS.map((key) => order(key)),
@@ -187,12 +191,12 @@ test('a topic that has another number of partitions than was applied is joined w
   expect(after.open()).toEqual(['all'])
   await after.stop()
   expect([...(await names()).values()]).toEqual(expect.arrayContaining(KEYS.map((key) => `name of ${key}`)))
-}, 30_000)
+}, 120_000)
 
 test('a part that breaks is opened again from its topic; only its partition waits', async () => {
   await addCustomers(KEYS)
   const running = await start('a')
-  await vi.waitFor(() => expect(running.open()).toHaveLength(PARTITIONS))
+  await vi.waitFor(() => expect(running.open()).toHaveLength(PARTITIONS), PATIENT)
   const [broken] = running.opened
   broken!.store.close()
   await addCustomers(KEYS, (key) => `new name of ${key}`)
@@ -222,15 +226,15 @@ test('a row under a schema that the registry does not have stops the partitions 
   await producer.send('refined.customers.v1', [{ partition: homeOf(lost), key: textBytes(lost), value, headers }])
   const running = await start('a')
   await world.post(RAW, [order(lost), order(fine)])
-  await vi.waitFor(async () => expect([...(await names()).values()]).toEqual([`name of ${fine}`]), { timeout: 10_000 })
-  await vi.waitFor(() => expect(JSON.stringify(running.stalls)).toContain('the schema 77 of a joined row'))
+  await vi.waitFor(async () => expect([...(await names()).values()]).toEqual([`name of ${fine}`]), PATIENT)
+  await vi.waitFor(() => expect(JSON.stringify(running.stalls)).toContain('the schema 77 of a joined row'), PATIENT)
   expect(running.stalls).toHaveLength(1)
   expect(running.fatal()).toBeNull()
   world.addSchema(77, avsc)
   await caughtUp(world, orders, running)
   expect([...(await names()).values()].sort()).toEqual(['Ada', `name of ${fine}`])
   await running.stop()
-}, 30_000)
+}, 120_000)
 
 test('a part that cannot be opened stops its partition and no other, until it can be', async () => {
   await addCustomers(KEYS)
@@ -245,14 +249,13 @@ test('a part that cannot be opened stops its partition and no other, until it ca
   const posted = KEYS.map((key) => order(key))
   await world.post(RAW, posted)
   const others = posted.filter(({ partition }) => partition !== 0)
-  await vi.waitFor(async () => expect((await names()).size).toBe(others.length), { timeout: 10_000 })
-  expect(running.stalls).toMatchObject([
-    { kind: 'stopped', reason: expect.stringContaining('nobody answers') as string },
-  ])
+  await vi.waitFor(async () => expect((await names()).size).toBe(others.length), PATIENT)
+  const reason = expect.stringContaining('nobody answers') as string
+  await vi.waitFor(() => expect(running.stalls).toMatchObject([{ kind: 'stopped', reason }]), PATIENT)
   expect((await world.committed('orders')).get(0)).toBeUndefined()
   away = false
   await caughtUp(world, orders, running)
   expect(running.fatal()).toBeNull()
   expect(new Set((await names()).values())).toEqual(new Set(KEYS.map((key) => `name of ${key}`)))
   await running.stop()
-}, 30_000)
+}, 120_000)

@@ -39,7 +39,7 @@ const refined = async () =>
   )
 
 test('records join HTTP answers, asked for side by side and once per address; a missing one is null', {
-  timeout: 30_000,
+  timeout: 120_000,
 }, async () => {
   const state = await world.apply('orders', looking)
   server.answer = inGroupsOf(3, (path, _request, response) => {
@@ -69,7 +69,7 @@ test('records join HTTP answers, asked for side by side and once per address; a 
   expect(server.most()).toBe(3)
 })
 
-test('while the other side is down keys are parked, and flow once it is up', { timeout: 30_000 }, async () => {
+test('while the other side is down keys are parked, and flow once it is up', { timeout: 120_000 }, async () => {
   const state = await world.apply('orders', looking)
   server.answer = (_path, _request, response) => {
     response.writeHead(503)
@@ -81,7 +81,7 @@ test('while the other side is down keys are parked, and flow once it is up', { t
   expect(await refined()).toEqual([])
   server.answer = (path, _request, response) => json(response, { name: path })
   await expect
-    .poll(async () => (await refined()).map((row) => row['customer']).toSorted(), { timeout: 20_000 })
+    .poll(async () => (await refined()).map((row) => row['customer']).toSorted())
     .toEqual(['/customers/a', '/customers/b'])
   await running.stop()
 })

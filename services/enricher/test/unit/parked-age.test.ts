@@ -14,7 +14,7 @@ beforeEach(async () => {
   world = await createWorld()
 })
 afterEach(() => world.close())
-const eventually = (check: () => Promise<void>): Promise<void> => vi.waitFor(check, { timeout: 20_000, interval: 10 })
+const eventually = (check: () => Promise<void>): Promise<void> => vi.waitFor(check, { timeout: 50_000, interval: 10 })
 
 test.each(['at-least-once', 'exactly-once'] as const)(
   'how long a parked record may wait is counted from its parking, whatever kills the process meanwhile, %s',

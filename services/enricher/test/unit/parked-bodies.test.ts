@@ -27,7 +27,7 @@ beforeEach(async () => {
 afterEach(() => world.close())
 
 const eventually = (check: () => void | Promise<void>): Promise<void> =>
-  vi.waitFor(check, { timeout: 20_000, interval: 10 })
+  vi.waitFor(check, { timeout: 50_000, interval: 10 })
 /** They wait: the customer never comes. */
 const orderOf = (n: number): Posted => ({
   partition: n % 2,

@@ -67,7 +67,8 @@ async function liveState(): Promise<string[]> {
   const last = new Map((await world.read(STATE)).map(({ record }) => [bytesText(record.key!), record.value]))
   return [...last].filter(([, value]) => value !== null).map(([key]) => key)
 }
-const eventually = (check: () => Promise<void>): Promise<void> => vi.waitFor(check, { timeout: 10_000, interval: 10 })
+const eventually = (check: () => Promise<void> | void): Promise<void> =>
+  vi.waitFor(check, { timeout: 50_000, interval: 10 })
 const deadCodes = (log: Log): (string | null)[] =>
   log.map(({ record }) => headerText(record.headers, 'mesh-error-code'))
 
@@ -170,7 +171,7 @@ describe.each(['at-least-once', 'exactly-once'] as const)('parking, %s', (guaran
       onStall: (_place, stall) => stalls.push(stall),
     })
     await eventually(async () => expect((await world.committed('orders')).get(0)?.offset).toBe(2))
-    expect(stalls).toEqual([{ kind: 'parked-full', records: 2 }])
+    await eventually(() => expect(stalls).toEqual([{ kind: 'parked-full', records: 2 }]))
     await addCustomer('c1', 'Ada')
     await eventually(async () => expect((await rows()).length).toBe(5))
     await caughtUp(world, orders, running)

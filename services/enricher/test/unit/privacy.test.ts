@@ -28,7 +28,7 @@ afterEach(() => world.close())
 const rows = (log: Log) =>
   Promise.all(log.map(async ({ record }) => (await world.codec.decode(record.value!)).record as Record<string, string>))
 
-describe('a stream with privacy rules', { timeout: 120_000 }, () => {
+describe('a stream with privacy rules', { timeout: 600_000 }, () => {
   test('writes nothing of them in the clear, in source order, whatever keys have to be made first', async () => {
     await world.post(
       RAW,

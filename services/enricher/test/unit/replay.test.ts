@@ -48,7 +48,7 @@ async function expectExact(past: History, log: Log, place: string): Promise<void
   ).toEqual(emitted)
 }
 
-describe('a candidate with a replayed history', { timeout: 180_000 }, () => {
+describe('a candidate with a replayed history', { timeout: 600_000 }, () => {
   test('decides the whole history once, from the replay topic and then from raw', async () => {
     const past = await history()
     await runToEnd(past.world, past.candidate, { version: 2 })

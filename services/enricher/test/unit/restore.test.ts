@@ -133,7 +133,7 @@ const run = async (worker: PartitionWorker, from: number, to: number) =>
   worker.run(rawSources(await batch(from, to)), to)
 const publishedSrcs = async () => (await world.refinedOf('orders')).map(({ record }) => srcOf(record))
 
-describe('a restored partition', { timeout: 60_000 }, () => {
+describe('a restored partition', { timeout: 300_000 }, () => {
   test('decides at every cut of the log as if it had never stopped', async () => {
     for (let seed = 1; seed <= 6; seed++) {
       await world.close()

@@ -52,7 +52,7 @@ describe('enricher', () => {
     await publish(orders)
     await world.post('raw.orders.v1', [{ id: 'o1', value: { n: 1, customer: 'c1' } }])
     await expect.poll(async () => await rows('orders')).toMatchObject([{ n: 1, customer: 'Ada' }])
-    expect(enricher.readiness().ready).toBe(true)
+    await expect.poll(() => enricher.readiness().ready).toBe(true)
     await enricher.stop()
     expect(fatal).toBeNull()
   })
@@ -62,9 +62,8 @@ describe('enricher', () => {
     await publish(orders)
     await world.post('raw.orders.v1', [{ id: 'o1', value: { n: 1 } }])
     const enricher = await start()
-    const { ready, detail } = enricher.readiness()
-    expect(ready).toBe(false)
-    expect(JSON.stringify(detail)).toContain('the joined stream customers is not applied')
+    expect(enricher.readiness().ready).toBe(false)
+    expect(JSON.stringify(enricher.readiness().detail)).toContain('the joined stream customers is not applied')
     await publish(await world.apply('customers'))
     await expect.poll(async () => (await rows('orders')).length).toBe(1)
     await enricher.stop()
@@ -103,7 +102,7 @@ describe('enricher', () => {
     await world.post('raw.customers.v1', [{ key: 'c1', id: '1', value: { id: 'c1', name: 'Ada' } }])
     const enricher = await start()
     await expect.poll(async () => (await rows('customers')).length).toBe(1)
-    expect(JSON.stringify(enricher.readiness().detail)).toContain('cannot be loaded')
+    await expect.poll(() => JSON.stringify(enricher.readiness().detail)).toContain('cannot be loaded')
     await enricher.stop()
     expect(fatal).toBeNull()
   })
@@ -121,6 +120,7 @@ describe('enricher', () => {
     await expect.poll(async () => (await world.committed('orders')).get(0)?.offset).toBe(2)
     const [version] = state.versions
     const runningKeys = () => enricher.readiness().detail['running'] as readonly string[]
+    await expect.poll(runningKeys).toHaveLength(1)
     const [former] = runningKeys()
     await publish({ ...state, versions: [{ ...version!, bundles: [version!.bundles[0]!, { ...next, from: [2] }] }] })
     // What is decided before the binding arrives stays decided by the former code.

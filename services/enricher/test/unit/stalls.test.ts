@@ -26,7 +26,7 @@ const contractOf =
 const order = (n: number, does?: string) => ({ key: `k${n % 5}`, id: `o${n}`, value: { n, ...(does && { does }) } })
 const bad = (count: number, from: number) => Array.from({ length: count }, (_, i) => order(from + i, 'refuse'))
 const good = (count: number, from: number) => Array.from({ length: count }, (_, i) => order(from + i))
-const eventually = (check: () => Promise<void>): Promise<void> => vi.waitFor(check, { timeout: 15_000, interval: 10 })
+const eventually = (check: () => Promise<void>): Promise<void> => vi.waitFor(check, { timeout: 50_000, interval: 10 })
 const committedNext = async () => (await world.committed('orders')).get(0)?.offset ?? 0
 
 test('a stream whose records all die of one cause stands still before it has written them', async () => {

@@ -26,7 +26,7 @@ import { chainCommitEvent, NO_CODE } from '../../src/core/commit-event.ts'
 import { createMemoryBudget } from '../../src/core/memory-budget.ts'
 
 const PARTITIONS = 2
-const SETTLE = { timeout: 40_000, interval: 50 }
+const SETTLE = { timeout: 120_000, interval: 50 }
 
 type Lake = { readonly store: ObjectStore; readonly folder: string; readonly close: () => Promise<void> }
 type Counts = Record<string, unknown>
@@ -43,7 +43,11 @@ afterAll(async () => {
 
 async function openFolder(): Promise<Lake> {
   const folder = await mkdtemp(path.join(tmpdir(), 'mesh-lake-'))
-  return { store: createFolderObjectStore(folder), folder, close: () => rm(folder, { recursive: true, force: true }) }
+  return {
+    store: createFolderObjectStore(folder),
+    folder,
+    close: () => rm(folder, { recursive: true, force: true, maxRetries: 10 }),
+  }
 }
 
 async function openS3(): Promise<Lake> {

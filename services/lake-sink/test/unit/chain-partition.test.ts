@@ -100,7 +100,7 @@ describe('memory', () => {
     expect(budget.held()).toBe(0)
     expect(worlds.flatMap(({ log }) => log)).toContain('flushed:memory')
     for (const world of worlds) expect((await readBronze(world)).offsets).toHaveLength(20)
-  }, 60_000)
+  }, 300_000)
 })
 
 describe('another writer of the partition', () => {

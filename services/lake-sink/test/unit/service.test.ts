@@ -27,7 +27,7 @@ const registry: SchemaRegistry = {
 }
 const codec = createAvroCodec(registry)
 const STREAM = 'flights'
-const SETTLE = { timeout: 10_000, interval: 5 }
+const SETTLE = { timeout: 50_000, interval: 5 }
 
 let kafka: MemoryKafka
 let producer: Producer
@@ -134,7 +134,7 @@ describe('lake sink', () => {
     await producer.send(refinedTopic(STREAM, 2), [refined(3)])
     await expect.poll(() => rows('silver', 2), SETTLE).toBe(4)
     expect(await rows('silver', 1)).toBe(2)
-    expect(readiness()).toMatchObject({ ready: true, detail: { failing: {} } })
+    await expect.poll(readiness, SETTLE).toMatchObject({ ready: true, detail: { failing: {} } })
     expect(fatal()).toBeNull()
   })
 
@@ -176,7 +176,7 @@ describe('lake sink', () => {
     await declare(0, 1, [version(1, 'live')])
     await producer.send(rawTopic(STREAM), [raw(0)])
     await expect.poll(() => rows('bronze', 1), SETTLE).toBe(1)
-    expect(readiness()).toMatchObject({
+    await expect.poll(readiness, SETTLE).toMatchObject({
       ready: false,
       detail: { failing: { 'silver/flights/v1/b1': expect.any(String) } },
     })

@@ -26,7 +26,7 @@ export async function startReplayerProcess(env: Readonly<Record<string, string>>
       const reply = await fetch(`${url}/readyz`).catch(() => null)
       if (reply?.status !== 200) throw new Error(`not ready: ${output}`)
     },
-    { timeout: 30_000, interval: 50 },
+    { timeout: 120_000, interval: 50 },
   )
   return {
     async call<T>(method: 'GET' | 'POST', path: string, body?: unknown) {

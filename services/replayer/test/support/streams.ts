@@ -32,6 +32,6 @@ export async function putStream(store: ObjectStore, stream: StreamText): Promise
     await putBundle(store, bundle)
     return bundle
   } finally {
-    await rm(root, { recursive: true, force: true })
+    await rm(root, { recursive: true, force: true, maxRetries: 10 })
   }
 }

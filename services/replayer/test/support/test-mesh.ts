@@ -83,9 +83,13 @@ export async function createTestMesh(): Promise<TestMesh> {
   }
 }
 
+/** Files are read by threads that a busy machine lets wait, while the steps of the clock go by. */
+const PATIENCE_MS = 50_000
+
 /** Moves time in small steps until the condition holds. */
 export async function until(mesh: Pick<TestMesh, 'clock'>, condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let turns = 0; turns < 20_000; turns++) {
+  const deadline = performance.now() + PATIENCE_MS
+  for (let turns = 0; turns < 20_000 || performance.now() < deadline; turns++) {
     if (await condition()) return
     await turn()
     mesh.clock.advance(50)

@@ -103,7 +103,7 @@ test('a crash at any point of a replay: everything is emitted in order, and the 
       return
     }
   }
-}, 120_000)
+}, 600_000)
 
 test('a crash at any point of a cancelled replay: the candidate and its topics are gone', async () => {
   for (let at = 1; ; at++) {
@@ -124,4 +124,4 @@ test('a crash at any point of a cancelled replay: the candidate and its topics a
       return
     }
   }
-}, 120_000)
+}, 600_000)

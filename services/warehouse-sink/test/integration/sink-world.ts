@@ -65,7 +65,7 @@ export async function createSinkWorld(): Promise<SinkWorld> {
   const producer: Producer = await kafka.producer()
   onTestFinished(async () => {
     await kafka.close()
-    await rm(folder, { recursive: true, force: true })
+    await rm(folder, { recursive: true, force: true, maxRetries: 10 })
   })
 
   async function bundle(mode: 'append' | 'upsert', grown = false): Promise<Bundle> {

@@ -5,12 +5,12 @@ import type { DuckDBValue } from '@duckdb/node-api'
 import { onTestFinished } from 'vitest'
 import { createDuckDbFile, type DuckDbFile, type DuckDbFileOptions } from '../../src/adapters/duckdb-file.ts'
 
-export const FILE_OPTIONS: DuckDbFileOptions = { lockWaitMs: 5000, memoryLimit: '256MB', threads: 1 }
+export const FILE_OPTIONS: DuckDbFileOptions = { lockWaitMs: 60_000, memoryLimit: '256MB', threads: 1 }
 
 /** Path of a DuckDB file that goes with the test. */
 export async function freshPath(): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), 'warehouse-sink-'))
-  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }))
   return path.join(folder, 'warehouse.duckdb')
 }
 

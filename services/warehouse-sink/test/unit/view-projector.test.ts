@@ -8,7 +8,7 @@ import { SILENT_TELEMETRY } from './silent-telemetry.ts'
 vi.setConfig({ testTimeout: 60_000 })
 
 /** Conditions come true at once on a free machine. */
-const PATIENT = { timeout: 20_000 }
+const PATIENT = { timeout: 50_000 }
 
 const versionsOf = (stream: string, epoch: number): StreamVersions => ({
   stream,

@@ -128,13 +128,17 @@ export function createMemoryConsumer(
     const place = `${topic}/${partition}`
     pumping.add(place)
     let position = flowing.get(place)
-    while (position !== undefined && state === 'joined' && (await pumpOnce(topic, partition, position)))
+    while (position !== undefined && state === 'joined') {
+      const more = await pumpOnce(topic, partition, position)
       position = flowing.get(place)
+      // Asked here, in the turn in which the pump comes to rest: what comes after it finds none, and wakes one.
+      if (more === 'unless-empty' ? !hasMore(topic, partition, position) : !more) break
+    }
     pumping.delete(place)
   }
 
   /** False when there is nothing to do until something wakes the pump. */
-  async function pumpOnce(topic: string, partition: number, position: number): Promise<boolean> {
+  async function pumpOnce(topic: string, partition: number, position: number): Promise<boolean | 'unless-empty'> {
     const place = `${topic}/${partition}`
     let fetched: ReturnType<typeof fetch>
     try {
@@ -154,7 +158,7 @@ export function createMemoryConsumer(
     // It was sought elsewhere while the fetch was under way.
     if (flowing.get(place) !== position) return true
     const { nextOffset, records } = fetched
-    if (nextOffset === position) return hasMore(topic, partition, position)
+    if (nextOffset === position) return 'unless-empty'
     if (!(await lanes.deliver({ topic, partition, firstOffset: position, nextOffset, records }))) {
       // Not taken: the lane seeks or resumes when it wants more.
       return flowing.has(place) && flowing.get(place) !== position
@@ -174,8 +178,8 @@ export function createMemoryConsumer(
   }
 
   /** What came while an empty answer was under way woke nobody. */
-  function hasMore(topic: string, partition: number, position: number): boolean {
-    return (broker.topics.get(topic)?.partitions[partition]?.lastStable() ?? 0) > position
+  function hasMore(topic: string, partition: number, position: number | undefined): boolean {
+    return position !== undefined && (broker.topics.get(topic)?.partitions[partition]?.lastStable() ?? 0) > position
   }
 
   function leave(): void {

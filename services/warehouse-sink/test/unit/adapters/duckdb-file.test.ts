@@ -26,7 +26,7 @@ test('an opener waits while another process holds the file', async () => {
     waits += 1
     child.stdin!.end()
   }
-  const file = createDuckDbFile(filePath, { ...FILE_OPTIONS, lockWaitMs: 30_000, onWaiting })
+  const file = createDuckDbFile(filePath, { ...FILE_OPTIONS, lockWaitMs: 60_000, onWaiting })
   expect(await rowsOf(file, 'SELECT 42')).toEqual([[42]])
   expect(waits).toBe(1)
 })
