@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MeshError } from '@mesh/shared/core/errors'
+import { dbtSourceName } from '@mesh/shared/core/topics'
 import type { CommandContext } from '../command.ts'
 import { projectStreams } from '../streams/project.ts'
 import { dbtFiles, invokeDbt, targetFolder } from './invoke-dbt.ts'
@@ -23,7 +24,7 @@ export async function dbtFreshness(context: CommandContext, streams: readonly st
   const file = join(target, 'sources.json')
   // dbt writes it only where it came to results: an earlier one must not stand for it.
   await rm(file, { force: true })
-  const select = chosen.map((stream) => `source:landing.${tableOf(stream)}`)
+  const select = chosen.map((stream) => `source:landing.${dbtSourceName(stream)}`)
   const args = ['--quiet', 'source', 'freshness', '--select', ...select]
   // Gold is not asked, so dbt has an empty one of its own and keeps nobody waiting.
   const files = { landing, gold: join(target, 'unused.duckdb') }
@@ -31,13 +32,10 @@ export async function dbtFreshness(context: CommandContext, streams: readonly st
   if (!existsSync(file)) return code === 0 ? 1 : code
   const ages = sourceAges(await readFile(file, 'utf8'))
   context.print(context.json ? JSON.stringify(ages, null, 2) : renderSourceAges(ages))
-  const silent = chosen.filter((stream) => !ages.some(({ table }) => table === tableOf(stream)))
+  const silent = chosen.filter((stream) => !ages.some(({ table }) => table === dbtSourceName(stream)))
   if (silent.length === 0) return code
   context.note(
     `dbt has no answer for ${silent.join(', ')}: what it says stands above, else there is no source (\`mesh dbt sources\`) or no freshness in dbt_project.yml`,
   )
   return code === 0 ? 1 : code
 }
-
-/** As `mesh dbt sources` names it. */
-const tableOf = (stream: string): string => stream.replaceAll('-', '_')

@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { dbtSourceName } from '@mesh/shared/core/topics'
 import { columnsOf } from '@mesh/shared/schema/columns'
 import { loadStreamFolder, type StreamFolder } from '@mesh/shared/schema/stream-folder'
 import { Document } from 'yaml'
@@ -41,7 +42,7 @@ function tableOf({ contract, refinedAvsc }: StreamFolder): object {
   const docs = fieldDocs(refinedAvsc)
   const { name, description, warehouse, owner } = contract
   return {
-    name: name.replaceAll('-', '_'),
+    name: dbtSourceName(name),
     identifier: warehouse.table,
     description,
     // When rows were last written, not when their events happened: the ledger of the warehouse-sink knows.

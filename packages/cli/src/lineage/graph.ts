@@ -1,3 +1,4 @@
+import { dbtSourceName } from '@mesh/shared/core/topics'
 import { type ModelLineage, tableSources } from '@mesh/shared/lineage/dbt-lineage'
 import type { DbtManifest, DbtModel } from '@mesh/shared/lineage/dbt-manifest'
 import { declaredSources } from '@mesh/shared/lineage/declared-sources'
@@ -41,9 +42,8 @@ export function lineageGraph(
   return making
 }
 
-/** dbt knows a stream with `_` for `-`. */
 function landingOf(source: string, streams: readonly StreamFolder[]): string {
-  const stream = streams.find(({ contract }) => contract.name.replaceAll('-', '_') === source)
+  const stream = streams.find(({ contract }) => dbtSourceName(contract.name) === source)
   return `landing.${stream?.contract.name ?? source}`
 }
 

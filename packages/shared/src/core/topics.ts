@@ -38,6 +38,8 @@ export const LINEAGE_RECEIVER_GROUP = 'mesh.job-trigger.lineage-receiver'
 
 /** `shop-orders` → `SHOP_ORDERS`; the version's table is `SHOP_ORDERS__V2`. */
 export const tableName = (stream: string): string => stream.replaceAll('-', '_').toUpperCase()
+/** `shop-orders` → `shop_orders`: the landing table as dbt knows it, a source of `landing`. */
+export const dbtSourceName = (stream: string): string => stream.replaceAll('-', '_')
 export const versionTable = (table: string, version: number): string => `${table}__V${version}`
 
 /** Headers of ours. Everything that starts with one of the reserved prefixes is stripped from outside input. */

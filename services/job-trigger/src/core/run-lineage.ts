@@ -1,4 +1,5 @@
 import type { Run } from '@mesh/shared/core/runs'
+import { dbtSourceName } from '@mesh/shared/core/topics'
 import { type ModelLineage, tableSources } from '@mesh/shared/lineage/dbt-lineage'
 import type { DbtManifest, DbtModel } from '@mesh/shared/lineage/dbt-manifest'
 import type { Derivation } from '@mesh/shared/lineage/select-columns'
@@ -138,7 +139,7 @@ function relationOf(run: Run, { name }: DbtModel): string {
 }
 
 function sourceTable(run: Run, source: string, places: Places): Dataset | null {
-  const stream = Object.keys(run.streams).find((name) => name.replaceAll('-', '_') === source)
+  const stream = Object.keys(run.streams).find((name) => dbtSourceName(name) === source)
   if (stream === undefined) return null
   const candidate = run.candidate ? run.vector.find((range) => range.stream === stream)?.version : undefined
   return landingTable(run, stream, candidate ?? run.streams[stream]!.version, places)
