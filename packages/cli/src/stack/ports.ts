@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { MeshError } from '@mesh/shared/core/errors'
+import { canListen } from '@mesh/shared/runtime/can-listen'
 
 /** Every port the local stack can listen on, with its fixed default. The order is the order under `--port-base`. */
 export const DEFAULT_PORTS = {
@@ -66,18 +67,6 @@ function randomPort(): number {
 /** A bind on the loopback address and on all addresses: either may be what another server holds. */
 async function isFree(port: number): Promise<boolean> {
   return (await canListen(port, HOST)) && (await canListen(port, undefined))
-}
-
-function canListen(port: number, host: string | undefined): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EADDRINUSE') resolve(false)
-      else if (error.code === 'EACCES') resolve(false)
-      else reject(error)
-    })
-    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)))
-  })
 }
 
 /** `name (pid N)` of the listener where /proc tells, else undefined. */

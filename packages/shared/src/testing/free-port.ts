@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { canListen } from '../runtime/can-listen.ts'
 
 /** Below the ports that systems give to outgoing connections, so that none of those takes one before its server does, and below those of the local stack. */
 const [FIRST, LAST] = [10_240, 15_000]
@@ -9,19 +8,7 @@ const TRIES = 100
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < TRIES; tries++) {
     const port = FIRST + Math.floor(Math.random() * (LAST - FIRST))
-    if (await isFree(port)) return port
+    if (await canListen(port, '127.0.0.1')) return port
   }
   throw new Error(`no free port in ${TRIES} tries`)
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer().listen(port, '127.0.0.1')
-  try {
-    await once(server, 'listening')
-  } catch {
-    return false
-  }
-  server.close()
-  await once(server, 'close')
-  return true
 }
