@@ -45,9 +45,9 @@ describe('the lake, compacted and cleaned while the sink goes on writing', () =>
       if (round === 2) await mesh.stack.restart('lake-sink', 'SIGKILL')
     }
     expect(killed).toBeGreaterThan(1)
-    expect(overall(await mesh.books(300_000))).toBe('closed')
+    expect(overall(await mesh.books())).toBe('closed')
     await run(['compact', '--older-than', '0s'], 'end')
-    expect(overall(await mesh.books(300_000))).toBe('closed')
+    expect(overall(await mesh.books())).toBe('closed')
     for (const layer of LAYERS) {
       const written = await rowsOf(await urls(`${layer}/flights/`, (merged) => !merged))
       expect(await rowsOf(await counting(layer))).toBe(written)
@@ -71,7 +71,7 @@ describe('the lake, compacted and cleaned while the sink goes on writing', () =>
     }
     await mesh.stack.restart('lake-sink', 'SIGKILL')
     await sendAndAwaitObject()
-    expect(overall(await mesh.books(300_000))).toBe('closed')
+    expect(overall(await mesh.books())).toBe('closed')
   }, 1_200_000)
 
   it('is history as before: a replay out of merged objects builds a version whose books close', async () => {
@@ -82,7 +82,7 @@ describe('the lake, compacted and cleaned while the sink goes on writing', () =>
         (await callJson<ReplayJob>(`${mesh.replayerUrl()}/v1/replays/${id}`)).state === 'READY' ? true : null,
       { what: 'the candidate to be ready', timeoutMs: 300_000, everyMs: 250 },
     )
-    const books = await mesh.books(300_000)
+    const books = await mesh.books()
     expect(overall(books)).toBe('closed')
     const [one, two] = books.filter(({ stream }) => stream === 'flights')
     expect(two!.counts).toMatchObject({ outputs: one!.counts.outputs })

@@ -22,6 +22,7 @@ import { waitFor } from '../../packages/cli/src/wait-for.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const APPLY_MS = 180_000
+const BOOKS_MS = 300_000
 
 /** A whole mesh on free ports in a folder of its own: every process is real, and any of them may be killed. */
 export type MeshUnderTest = {
@@ -38,7 +39,7 @@ export type MeshUnderTest = {
   versions: (stream: string) => Promise<StreamVersions>
   apply: (projectDir?: string, only?: readonly string[]) => Promise<void>
   /** Waits until every layer has reached the enricher, then returns the books. */
-  books: (timeoutMs: number) => Promise<StreamSummary[]>
+  books: (timeoutMs?: number) => Promise<StreamSummary[]>
   stop(): Promise<void>
 }
 
@@ -105,7 +106,7 @@ export async function startMesh(cacheDir: string, options: MeshOptions = {}): Pr
       const wanted = only.length > 0 ? only : (await streams()).map((state) => state.stream)
       await waitForGateway(mesh.gateway.url, wanted, APPLY_MS)
     },
-    books(timeoutMs) {
+    books(timeoutMs = BOOKS_MS) {
       let last: StreamSummary[] = []
       return waitFor(
         async () => {

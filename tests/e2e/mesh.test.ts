@@ -76,7 +76,7 @@ describe('the whole mesh', () => {
   })
 
   it('closes the books of every stream', async () => {
-    const summaries = await mesh.books(300_000)
+    const summaries = await mesh.books()
     expect(summaries.flatMap((summary) => summary.verdicts.flatMap((verdict) => verdict.findings))).toEqual([])
     const found = Object.fromEntries(summaries.map((summary) => [summary.stream, summary]))
     expect(found['flights']!.counts).toMatchObject({
@@ -150,7 +150,7 @@ describe('the whole mesh', () => {
     const more = (await readFlights(mesh.root)).slice(0, 100)
     const sent = await sendFlights(mesh.gateway, more, { runId: 'after-cutover' })
     expect(sent.rejected).toEqual([])
-    const summaries = await mesh.books(300_000)
+    const summaries = await mesh.books()
     expect(summaries.flatMap((summary) => summary.verdicts.flatMap((verdict) => verdict.findings))).toEqual([])
     const view = await queryWarehouse(
       mesh.warehouseFile,

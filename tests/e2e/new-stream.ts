@@ -76,7 +76,7 @@ export function describeNewStream(mesh: () => MeshUnderTest): void {
     expect(sent.httpStatus).toBe(200)
     expect(sent.receipts.map((receipt) => receipt.eventId)).toEqual([BEYOND_DOUBLES, '2', '2', '3', '4', '5'])
 
-    const found = (await books(300_000)).find((summary) => summary.stream === 'shop-orders')!
+    const found = (await books()).find((summary) => summary.stream === 'shop-orders')!
     expect(found).toMatchObject({
       state: 'closed',
       counts: { ok: 4, outputs: 4, duplicate: 1, deadLetter: 1, drop: 0 },

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import path from 'node:path'
@@ -7,7 +6,8 @@ import { rawTopic, VERSIONS_TOPIC } from '@mesh/shared/core/topics'
 import { connectKafka } from '@mesh/shared/kafka/connect-kafka'
 import { meshTopics } from '@mesh/shared/kafka/mesh-topics'
 import { freePort } from '@mesh/shared/testing/free-port'
-import { expect, inject, onTestFailed, onTestFinished, test } from 'vitest'
+import { expect, inject, onTestFinished, test } from 'vitest'
+import { spawnService } from '../../../../tests/setup/spawn-service.ts'
 import type { Snapshot } from '../../src/core/snapshot-types.ts'
 import { streamState, version } from '../unit/inputs.ts'
 
@@ -32,19 +32,11 @@ test('the process shows a stream of the real broker with its counts, and stops w
 
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const child = spawn(process.execPath, [path.join(import.meta.dirname, '..', '..', 'src', 'main.ts')], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: {
-      PATH: process.env['PATH'],
-      MESH_KAFKA_BROKERS: brokers,
-      MESH_HTTP_PORT: String(port),
-      MESH_SERVICE_URLS: 'enricher=http://127.0.0.1:1,console=http://127.0.0.1:2',
-    },
+  const { child } = spawnService(path.join(import.meta.dirname, '..', '..', 'src', 'main.ts'), {
+    MESH_KAFKA_BROKERS: brokers,
+    MESH_HTTP_PORT: String(port),
+    MESH_SERVICE_URLS: 'enricher=http://127.0.0.1:1,console=http://127.0.0.1:2',
   })
-  let output = ''
-  for (const pipe of [child.stdout, child.stderr]) pipe.on('data', (bytes) => (output += String(bytes)))
-  onTestFinished(() => void child.kill('SIGKILL'))
-  onTestFailed(() => console.error(output))
   const status = (): Promise<number> =>
     fetch(`${url}/readyz`).then(
       (response) => response.status,

@@ -30,6 +30,7 @@ import { freezeBundle, putBundle } from '@mesh/shared/schema/bundle'
 import { createSchemaRegistry } from '@mesh/shared/schema/registry'
 import { loadStreamFolder } from '@mesh/shared/schema/stream-folder'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import type { ServiceProcess } from '../../../../tests/setup/spawn-service.ts'
 import { createCodeLoader, type PrivacyDeps } from '../../src/adapters/code-loader.ts'
 import { stillParked } from '../../src/core/books.ts'
 import { readBooks } from '../../src/core/books-metadata.ts'
@@ -38,7 +39,7 @@ import { recompute } from '../oracle.ts'
 import { ordersLog, srcOf } from '../orders.ts'
 import { byOrigin, outputsOf, readOutputs } from '../reader.ts'
 import { type Log, type Posted, recordOf } from '../world.ts'
-import { type EnricherProcess, spawnEnricher } from './spawn-enricher.ts'
+import { spawnEnricher } from './spawn-enricher.ts'
 
 const SETTLE = { timeout: 120_000, interval: 100 }
 const PARTITIONS = 2
@@ -179,7 +180,7 @@ test.each(['at-least-once', 'exactly-once'] as const)(
 
     // The orders of test logs are of last January; a real broker's retention would take them.
     const shift = Date.now() - 4 * 86_400_000 - Date.UTC(2026, 0, 1)
-    let running: EnricherProcess = first
+    let running: ServiceProcess = first
     for (let life = 1; life <= LIVES; life++) {
       const before = await decided(orders.stream)
       for (let partition = 0; partition < PARTITIONS; partition++) {

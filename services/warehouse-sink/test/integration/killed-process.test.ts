@@ -1,10 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 import { textBytes } from '@mesh/shared/core/record'
 import { VERSIONS_TOPIC } from '@mesh/shared/core/topics'
 import { meshTopics } from '@mesh/shared/kafka/mesh-topics'
-import { expect, onTestFailed, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
+import { type ServiceProcess, spawnService } from '../../../../tests/setup/spawn-service.ts'
 import { createDuckDbFile } from '../../src/adapters/duckdb-file.ts'
 import { FILE_OPTIONS, textsOf } from '../unit/duckdb.ts'
 import { createSinkWorld, PARTITIONS, type SinkWorld, versionOf } from './sink-world.ts'
@@ -14,28 +14,16 @@ const SETTLE = { timeout: 120_000, interval: 50 }
 const LIVES = 2
 const MAIN = path.join(import.meta.dirname, '..', '..', 'src', 'main.ts')
 
-type Sink = { readonly child: ChildProcess; output(): string }
-
-function startProcess(world: SinkWorld): Sink {
-  const child = spawn(process.execPath, [MAIN], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: {
-      PATH: process.env['PATH'],
-      MESH_KAFKA_BROKERS: world.brokers,
-      MESH_REGISTRY_URL: world.registryUrl,
-      MESH_LAKE_URL: world.lakeUrl,
-      MESH_WAREHOUSE_URL: `duckdb://${world.warehouseFile}`,
-      MESH_HTTP_PORT: '0',
-      MESH_WAREHOUSE_SINK_FLUSH_ROWS: '150',
-      MESH_WAREHOUSE_SINK_FLUSH_INTERVAL: '100ms',
-    },
+const startProcess = (world: SinkWorld): ServiceProcess =>
+  spawnService(MAIN, {
+    MESH_KAFKA_BROKERS: world.brokers,
+    MESH_REGISTRY_URL: world.registryUrl,
+    MESH_LAKE_URL: world.lakeUrl,
+    MESH_WAREHOUSE_URL: `duckdb://${world.warehouseFile}`,
+    MESH_HTTP_PORT: '0',
+    MESH_WAREHOUSE_SINK_FLUSH_ROWS: '150',
+    MESH_WAREHOUSE_SINK_FLUSH_INTERVAL: '100ms',
   })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (output += String(bytes)))
-  onTestFinished(() => void child.kill('SIGKILL'))
-  onTestFailed(() => console.error(`process ${child.pid} said:\n${output}`))
-  return { child, output: () => output }
-}
 
 test('killed in the middle of its work, again and again, the process loses nothing and doubles nothing', async () => {
   const world = await createSinkWorld()

@@ -71,6 +71,17 @@ describe('a transaction whose markers were lost', () => {
     expect((await kafka.admin.offsets(topic))[1]).toMatchObject({ lastStableOffset: 0, highWatermark: 1 })
   }
 
+  /** An owner of the port whose connections can be broken. */
+  async function behindProxy() {
+    const own = connectKafka({ brokers: [proxy.address], clientId: 'behind-proxy' })
+    return { own, producer: await own.transactional({ transactionalId: topic, group: topic, topics: [topic] }) }
+  }
+
+  const step = (nextOffset: number, text: string) => ({
+    writes: [{ topic, records: [record(text)] }],
+    offset: { topic: input, partition: 0, progress: { nextOffset, metadata: text } },
+  })
+
   /** Of a partition on which nothing is open any more; the last marker is written in the background. */
   async function committed(partition: number): Promise<string[]> {
     const ends = async () => (await kafka.admin.offsets(topic))[partition]!
@@ -146,12 +157,7 @@ describe('a transaction whose markers were lost', () => {
   })
 
   it('an owner whose connection broke settles what it left before it writes again', async () => {
-    const own = connectKafka({ brokers: [proxy.address], clientId: 'broken' })
-    const producer = await own.transactional({ transactionalId: topic, group: topic, topics: [topic] })
-    const step = (nextOffset: number, text: string) => ({
-      writes: [{ topic, records: [record(text)] }],
-      offset: { topic: input, partition: 0, progress: { nextOffset, metadata: text } },
-    })
+    const { own, producer } = await behindProxy()
     await producer.transact(step(1, 'a'))
     const taken = proxy.count(API.initProducerId)
     await producer.transact(step(2, 'b'))
@@ -165,12 +171,7 @@ describe('a transaction whose markers were lost', () => {
   })
 
   it('an owner whose connection breaks as it begins to write settles first, and writes once', async () => {
-    const own = connectKafka({ brokers: [proxy.address], clientId: 'breaking' })
-    const producer = await own.transactional({ transactionalId: topic, group: topic, topics: [topic] })
-    const step = (nextOffset: number, text: string) => ({
-      writes: [{ topic, records: [record(text)] }],
-      offset: { topic: input, partition: 0, progress: { nextOffset, metadata: text } },
-    })
+    const { own, producer } = await behindProxy()
     await producer.transact(step(1, 'a'))
     const taken = proxy.count(API.initProducerId)
     const begin = proxy.count(API.addPartitionsToTxn) + 1
