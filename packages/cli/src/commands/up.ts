@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
-import { type ErrorCode } from '@mesh/shared/core/error-codes'
+import type { ErrorCode } from '@mesh/shared/core/error-codes'
 import { MeshError } from '@mesh/shared/core/errors'
 import type { Command, CommandContext } from '../command.ts'
 import type { DaemonReport } from '../stack/daemon.ts'

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MeshError } from '@mesh/shared/core/errors'
 import { freezeBundle } from '@mesh/shared/schema/bundle'
-import { type Bundle } from '@mesh/shared/schema/port'
+import type { Bundle } from '@mesh/shared/schema/port'
 import { loadStreamFolder } from '@mesh/shared/schema/stream-folder'
 
 /** The bundles of a project's `streams/*` folders, those that others join first. */

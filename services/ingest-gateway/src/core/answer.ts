@@ -1,5 +1,5 @@
 import { ERRORS, type ErrorCode } from '@mesh/shared/core/error-codes'
-import { type MeshError } from '@mesh/shared/core/errors'
+import type { MeshError } from '@mesh/shared/core/errors'
 
 /** What became of one event. `unknown`: Kafka has not said whether it is there, so the same id may be sent again. */
 export type EventOutcome =

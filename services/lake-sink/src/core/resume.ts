@@ -1,6 +1,6 @@
 import { MeshError } from '@mesh/shared/core/errors'
 import type { AssignedPartition, Progress } from '@mesh/shared/kafka/port'
-import { type ChainLink } from '@mesh/shared/lake/chain'
+import type { ChainLink } from '@mesh/shared/lake/chain'
 import { type ChainId, parseChainKey } from '@mesh/shared/lake/chain-names'
 
 /** What the group offset's metadata says: the object that reached it, where a walk along the chain may begin. */

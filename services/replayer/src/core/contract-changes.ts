@@ -1,5 +1,5 @@
 import type { Contract } from '@mesh/shared/core/contract'
-import { type ErrorCode } from '@mesh/shared/core/error-codes'
+import type { ErrorCode } from '@mesh/shared/core/error-codes'
 import { MeshError } from '@mesh/shared/core/errors'
 
 /** Parts that the raw log's partitions rest on: the same for every version of a stream. */

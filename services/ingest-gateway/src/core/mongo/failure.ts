@@ -1,4 +1,4 @@
-import { type ErrorCode } from '@mesh/shared/core/error-codes'
+import type { ErrorCode } from '@mesh/shared/core/error-codes'
 import { MeshError } from '@mesh/shared/core/errors'
 
 /** What the driver's errors have that counts here. */
