@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Dirent } from 'node:fs'
-import { link, mkdir, open, readdir, rm, stat, unlink } from 'node:fs/promises'
+import { link, lstat, mkdir, open, readdir, rm, stat, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { MeshError } from '../core/errors.ts'
 import { checkObjectKey, compareKeys } from './object-key.ts'
@@ -115,13 +115,17 @@ async function writeSynced(file: string, bytes: Uint8Array): Promise<void> {
 }
 
 async function linkOnce(draft: string, file: string): Promise<'created' | 'exists'> {
-  try {
-    await link(draft, file)
-    return 'created'
-  } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error
-    if ((await stat(file)).isDirectory()) throw keyConflict(file)
-    return 'exists'
+  for (;;) {
+    try {
+      await link(draft, file)
+      return 'created'
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error
+    }
+    const winner = await ignoreMissing(lstat(file))
+    if (winner?.isDirectory()) throw keyConflict(file)
+    // Deleted since it refused the name: the name is free again.
+    if (winner) return 'exists'
   }
 }
 

@@ -47,17 +47,22 @@ export function createS3ObjectStore(options: S3ObjectStoreOptions): ObjectStore 
         await client.send(new sdk.PutObjectCommand(input))
         return 'created'
       } catch (error) {
-        if (statusOf(error) === 412) return (await writerOf(key)) === writer ? 'created' : 'exists'
+        const winner = statusOf(error) === 412 ? await writerOf(key) : null
+        if (winner !== null) return winner === writer ? 'created' : 'exists'
         if (!isRace(error) || attempt === CONFLICT_ATTEMPTS) throw error
         await delay(CONFLICT_BACKOFF_MS * 2 ** attempt * (0.5 + Math.random()))
       }
     }
   }
 
-  /** The SDK repeats a request whose answer was lost; the repeat then meets the object of the first. */
-  async function writerOf(key: string): Promise<string | undefined> {
+  /**
+   * The SDK repeats a request whose answer was lost; the repeat then meets the object of the first. Null when there is no object
+   * any more: it was deleted since it refused the name.
+   */
+  async function writerOf(key: string): Promise<string | null> {
     const { sdk, client } = await load()
-    return (await client.send(new sdk.HeadObjectCommand(at(key)))).Metadata?.[WRITER]
+    const found = await ignoreMissing(client.send(new sdk.HeadObjectCommand(at(key))))
+    return found === null ? null : (found.Metadata?.[WRITER] ?? '')
   }
 
   async function get(key: string, range?: string): Promise<Uint8Array | null> {
@@ -130,9 +135,13 @@ async function connect(options: S3ObjectStoreOptions): Promise<{ sdk: typeof Sdk
   return { sdk, client }
 }
 
-/** Two conditional writes met in the server: neither is decided (S3 user guide, conditional writes). */
+/**
+ * Two conditional writes met in the server, and neither is decided (S3 user guide, conditional writes); or the object that refused
+ * the name is gone.
+ */
 function isRace(error: unknown): boolean {
   const { name } = error as { name?: string }
+  if (statusOf(error) === 412) return true
   return statusOf(error) === 409 && (name === 'ConditionalRequestConflict' || name === 'OperationAborted')
 }
 

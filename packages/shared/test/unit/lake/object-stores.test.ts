@@ -59,6 +59,21 @@ describe('folder object store', () => {
     }
   })
 
+  it('creates or finds, whoever deletes the object meanwhile', async () => {
+    const store = createFolderObjectStore(await folder())
+    let ended = false
+    const deleting = (async () => {
+      while (!ended) await store.delete('a/b')
+    })()
+    const creators = Array.from({ length: 4 }, async () => {
+      for (let round = 0; round < 150; round++) {
+        expect(['created', 'exists']).toContain(await store.create('a/b', Buffer.from('x')))
+      }
+    })
+    await Promise.all(creators).finally(() => (ended = true))
+    await deleting
+  })
+
   it('reports a folder it cannot write to as the lake being unavailable', async () => {
     const root = await folder()
     await writeFile(path.join(root, 'file'), 'x')

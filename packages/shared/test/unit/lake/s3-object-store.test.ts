@@ -64,6 +64,12 @@ describe('S3 create', () => {
     expect(await store.create('a/b', Buffer.from('x'))).toBe('exists')
   })
 
+  it('asks again when the object that refused the name is deleted before it is looked at', async () => {
+    const { store, requests } = await storeAnswering(problem(412, 'PreconditionFailed'), status(404), status(200))
+    expect(await store.create('a/b', Buffer.from('x'))).toBe('created')
+    expect(requests.map((request) => request.split(' ')[0])).toEqual(['PUT', 'HEAD', 'PUT'])
+  })
+
   it('reports a server that answers 501 to conditions as the lake being unavailable', async () => {
     const { store } = await storeAnswering(problem(501, 'NotImplemented'))
     await expect(store.create('a/b', Buffer.from('x'))).rejects.toMatchObject({ code: 'MESH_LAKE_UNAVAILABLE' })
