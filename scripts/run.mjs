@@ -7,6 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { endLeftovers, markRun } from './leftovers.mjs'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
 const BIN = join(ROOT, 'node_modules', '.bin')
@@ -26,7 +27,7 @@ const COMMANDS = {
     runSuites([{ title: 'faults', command: 'vitest', args: ['run', '--project', 'faults', ...args] }], {
       MESH_FAULTS: '1',
     }),
-  engines: (args) => runNode(['scripts/engines.ts', ...args]),
+  engines: (args) => marked((env) => run(pinnedNode(), ['scripts/engines.ts', ...args], env)),
   airflow: (args) => runNode(['scripts/airflow.ts', ...args]),
   screenshots: (args) => runNode(['services/console/test/support/screenshots.ts', ...args]),
   check: () => runSuites([LINT, TYPES]),
@@ -60,7 +61,11 @@ async function install() {
 }
 
 /** Runs the suites in order up to the first that fails, then says how each one went. */
-async function runSuites(suites, more = {}) {
+function runSuites(suites, more = {}) {
+  return marked((env) => inOrder(suites, { ...env, ...more }))
+}
+
+async function inOrder(suites, env) {
   const lines = []
   let code = 0
   for (const { title, command, args } of suites) {
@@ -70,11 +75,21 @@ async function runSuites(suites, more = {}) {
     }
     say(title)
     const startedAt = Date.now()
-    code = await run(join(BIN, command), args, { ...pinnedEnvironment(), ...more })
+    code = await run(join(BIN, command), args, env)
     lines.push(`${title}: ${code === 0 ? 'passed' : `FAILED (exit code ${code})`} in ${seconds(startedAt)}`)
   }
   say('summary')
   for (const line of lines) console.log(line)
+  return code
+}
+
+/** Runs tests; what they left running, because they were interrupted or forgot it, is ended and named. */
+async function marked(work) {
+  const { id, env } = markRun(pinnedEnvironment())
+  const code = await work(env)
+  const left = await endLeftovers(id)
+  if (left.length > 0) say(`${left.length} processes were left running, and were ended`)
+  for (const { pid, command } of left) console.log(`${pid} ${command.slice(0, 150)}`)
   return code
 }
 

@@ -13,14 +13,14 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-const LAUNCHER = join(import.meta.dirname, '..', '..', '..', '..', 'scripts', 'run.mjs')
+const SCRIPTS = join(import.meta.dirname, '..', '..', '..', '..', 'scripts')
 
 let root = ''
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'mesh-launcher-'))
   mkdirSync(join(root, 'scripts'))
-  copyFileSync(LAUNCHER, join(root, 'scripts', 'run.mjs'))
+  for (const name of ['run.mjs', 'leftovers.mjs']) copyFileSync(join(SCRIPTS, name), join(root, 'scripts', name))
   writeFileSync(join(root, 'package.json'), '{"packageManager":"pnpm@1.2.3"}')
   writeFileSync(join(root, 'pnpm-lock.yaml'), 'lockfileVersion: 1')
 })
@@ -75,6 +75,29 @@ test('arguments of a test run go to vitest only', async () => {
   expect(printed.match(/^.*some\/path.*$/gm)).toEqual(['vitest run some/path'])
 })
 
+test.runIf(process.platform === 'linux')(
+  'what an interrupted test run left running is ended and named, with what it started in turn',
+  async () => {
+    const sleeps = (parent: string): string =>
+      `const { spawn } = require('node:child_process'); spawn('sleep', ['300'], { detached: true, ${parent} }).unref()`
+    const server = `${sleeps("env: {}, stdio: 'ignore'")}; setInterval(() => {}, 1000)`
+    writeFileSync(join(root, 'server.cjs'), server)
+    const detached = `{ detached: true, stdio: 'ignore' }`
+    writeFileSync(
+      join(root, 'suite.cjs'),
+      `require('node:child_process').spawn(process.execPath, ['${join(root, 'server.cjs')}'], ${detached}).unref()
+       setTimeout(() => console.log('ready'), 500); setInterval(() => {}, 1000)`,
+    )
+    installs({ node: `exec ${process.execPath} ${join(root, 'suite.cjs')}` })
+    const ran = await launch('engines', { whenReady: (child) => child.kill('SIGTERM') })
+    expect(ran.code).toBe(143)
+    expect(ran.printed).toContain('2 processes were left running, and were ended')
+    const pids = [...ran.printed.matchAll(/^(\d+) (.*)$/gm)].map(([, pid, command]) => ({ pid: Number(pid), command }))
+    expect(pids.map(({ command }) => command).sort()).toEqual([expect.stringContaining('server.cjs'), 'sleep 300'])
+    for (const { pid } of pids) expect(runs(pid)).toBe(false)
+  },
+)
+
 test('an unknown command is refused before anything is installed', async () => {
   expect(await launch('tset')).toMatchObject({ code: 2, printed: expect.stringMatching(/^usage: /) })
 })
@@ -90,6 +113,15 @@ function program(folder: string, name: string, script: string): void {
   mkdirSync(join(root, folder), { recursive: true })
   writeFileSync(join(root, folder, name), `#!/bin/sh\n${script}\n`)
   chmodSync(join(root, folder, name), 0o755)
+}
+
+/** What has ended may still wait to be reaped. */
+function runs(pid: number): boolean {
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
+  } catch {
+    return false
+  }
 }
 
 function calls(): string[] {
