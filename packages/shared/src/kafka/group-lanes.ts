@@ -168,18 +168,23 @@ export function createGroupLanes(
   async function deliver(batch: Omit<RecordBatch, 'topicId'>): Promise<boolean> {
     const lane = lanes.get(laneKey(batch.topic, batch.partition))
     if (stopping || !lane || lane.closed || lane.paused || lane.handler === null) return false
-    if (batch.firstOffset !== lane.position) {
+    const isNext = (): boolean => {
+      if (batch.firstOffset === lane.position) return true
       client.seek(batch.topic, batch.partition, lane.position)
       return false
     }
+    if (!isNext()) return false
+    let taken = true
     await enqueue(lane, async (handler) => {
+      // Work before it may have sought another position.
+      if (!(taken = isNext())) return null
       const { seeks } = lane
       const progress = await handler.process({ ...batch, topicId: lane.topicId })
       if (lane.seeks === seeks) lane.position = batch.nextOffset
       lane.timestamp = batch.records.at(-1)?.timestamp ?? lane.timestamp
       return progress
     })
-    return !lane.closed
+    return taken && !lane.closed
   }
 
   function markTicks(): void {

@@ -309,6 +309,30 @@ it('work that began before a seek does not move the position', async () => {
   expect(w.lanes.positions().get('t/0')).toBe(3)
 })
 
+it('does not take a batch before whose turn another position was sought', async () => {
+  const ticking = Promise.withResolvers<null>()
+  let ticks = 0
+  const taken: number[] = []
+  const handler: Partial<PartitionHandler> = {
+    tick: () => (ticks++ === 0 ? ticking.promise : Promise.resolve(null)),
+    process({ nextOffset }) {
+      taken.push(nextOffset)
+      return Promise.resolve(null)
+    },
+  }
+  const w = world([], handler, 1)
+  w.lanes.assigned([P0])
+  await until(() => ticks === 1, 'a tick to be under way')
+  const delivered = w.lanes.deliver(batch(5))
+  w.lanes.seek('t', 0, 3)
+  ticking.resolve(null)
+  expect(await delivered).toBe(false)
+  expect(taken).toEqual([])
+  expect(w.lanes.positions().get('t/0')).toBe(3)
+  expect(await w.lanes.deliver({ ...batch(5), firstOffset: 3 })).toBe(true)
+  expect(taken).toEqual([5])
+})
+
 it('describes a lane as it is at that moment, and none that the group has given away', async () => {
   const w = world(['describe'])
   w.lanes.assigned([P0])
