@@ -34,6 +34,8 @@ export function createMemoryConsumer(
   /** Position of the next fetch of every partition that flows. */
   const flowing = new Map<string, number>()
   const pumping = new Set<string>()
+  /** Partitions that were woken while they were pumped. */
+  const woken = new Set<string>()
   let assigned: readonly TopicPartition[] = []
   let generation = 0
   let state: 'new' | 'joined' | 'expelled' | 'ended' = 'new'
@@ -119,7 +121,9 @@ export function createMemoryConsumer(
 
   function wake(): void {
     for (const { topic, partition } of assigned) {
-      if (flowing.has(`${topic}/${partition}`) && !pumping.has(`${topic}/${partition}`)) void pump(topic, partition)
+      const place = `${topic}/${partition}`
+      if (pumping.has(place)) woken.add(place)
+      else if (flowing.has(place)) void pump(topic, partition)
     }
   }
 
@@ -129,6 +133,7 @@ export function createMemoryConsumer(
     pumping.add(place)
     let position = flowing.get(place)
     while (position !== undefined && state === 'joined') {
+      woken.delete(place)
       const more = await pumpOnce(topic, partition, position)
       position = flowing.get(place)
       // Asked here, in the turn in which the pump comes to rest: what comes after it finds none, and wakes one.
@@ -160,8 +165,8 @@ export function createMemoryConsumer(
     const { nextOffset, records } = fetched
     if (nextOffset === position) return 'unless-empty'
     if (!(await lanes.deliver({ topic, partition, firstOffset: position, nextOffset, records }))) {
-      // Not taken: the lane seeks or resumes when it wants more.
-      return flowing.has(place) && flowing.get(place) !== position
+      // Not taken: the lane seeks or resumes when it wants more, or did while it was asked.
+      return woken.has(place)
     }
     if (flowing.get(place) === position) flowing.set(place, nextOffset)
     return true

@@ -41,6 +41,10 @@ export function createMemoryTransactionClient(
     return new MeshError('MESH_KAFKA_FENCED', 'the transactional id has another owner', options)
   }
 
+  /**
+   * A request that was given up on may still be under way. On a connection that holds it is done before its repetition; one that broke
+   * ends the session. Here each one that is lost is of a connection that broke.
+   */
   function sessionOf(producer: ProducerIdentity): TransactionSession {
     const sequences = createSequences(producer.producerId, producer.epoch, true)
     return {
@@ -52,16 +56,14 @@ export function createMemoryTransactionClient(
                 for (const { partition } of records) transactions.addPartition(producer, topic, partition)
             }),
           'CONCURRENT_TRANSACTIONS',
-          'REQUEST_TIMED_OUT',
         )
         const verify = (topic: string, partition: number): void => transactions.verify(producer, topic, partition)
         return patiently(() => produce(broker, endpoint, writes, sequences, verify))
       },
       async commitOffset(topic, partition, { nextOffset, metadata }) {
-        const retried = ['CONCURRENT_TRANSACTIONS', 'REQUEST_TIMED_OUT'] as const
         await patiently(
           () => endpoint.call('add-to-transaction', () => transactions.addOffsets(producer, group!)),
-          ...retried,
+          'CONCURRENT_TRANSACTIONS',
         )
         const committed = { offset: nextOffset, metadata }
         await patiently(
@@ -69,7 +71,7 @@ export function createMemoryTransactionClient(
             endpoint.call('txn-offset-commit', () =>
               transactions.commitOffset(producer, group!, `${topic}/${partition}`, committed),
             ),
-          ...retried,
+          'CONCURRENT_TRANSACTIONS',
         )
       },
       commit: () => patiently(() => endpoint.call('end-transaction', () => transactions.end(producer, 'commit'))),
