@@ -17,6 +17,8 @@ export type Freshness = {
   readonly p50: number
   readonly p99: number
   readonly runP50: number
+  /** Runs that took more than one attempt, with what the first one failed of. */
+  readonly repeated: readonly string[]
   readonly load: number
 }
 
@@ -66,6 +68,9 @@ export async function measureFreshness(samples: number, say: (text: string) => v
       p50: quantile(seconds, 0.5),
       p99: quantile(seconds, 0.99),
       runP50: quantile(took, 0.5),
+      repeated: runs
+        .filter(({ attempt }) => attempt > 1)
+        .map(({ id, attempts }) => `${id}: ${attempts[0]?.error?.message ?? 'no error is told'}`),
       load: loadavg()[0] ?? 0,
     }
   } finally {
@@ -79,14 +84,16 @@ export function quantile(values: readonly number[], q: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? Number.NaN
 }
 
-export function renderFreshness({ samples, p50, p99, runP50, load }: Freshness): string {
+export function renderFreshness({ samples, p50, p99, runP50, repeated, load }: Freshness): string {
   return [
     '| from a POST to the changed row of gold | seconds |',
     '|---|--:|',
     `| p50 of ${samples} | ${p50.toFixed(2)} |`,
     `| p99 of ${samples} | ${p99.toFixed(2)} |`,
     `| of it the dbt run, p50 | ${runP50.toFixed(2)} |`,
+    `| runs that were tried again | ${repeated.length} |`,
     '',
+    ...repeated,
     `Load at the end of the measurement: ${load.toFixed(1)}.`,
   ].join('\n')
 }

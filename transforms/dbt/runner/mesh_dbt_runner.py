@@ -83,11 +83,13 @@ def invoke(request, folder):
     freshness = request["args"][:2] == ["source", "freshness"]
     if freshness:  # written only where it came to results: an earlier one must not stand for it
         (target / "sources.json").unlink(missing_ok=True)
-    wait_until_free(os.environ.get("MESH_GOLD_FILE"))
+    reserved = reserve(os.environ.get("MESH_GOLD_FILE"))
     try:
         done = dbtRunner(manifest=manifest).invoke(args)
     finally:
         let_files_go()
+        if reserved is not None:
+            reserved.close()
     artefacts = {"output.log": str(folder / "output.log")}
     for name in ["sources.json"] if freshness else ["run_results.json", "manifest.json"]:
         if (target / name).exists():
@@ -127,19 +129,20 @@ def age_of(result):
     return f"{result.node.name} {result.status}, {told}"
 
 
-def wait_until_free(gold, seconds=30):
-    """A reader holds gold for milliseconds, but dbt-duckdb's own first pause is a second."""
+def reserve(gold, seconds=30):
+    """Gold's file, taken for this process until dbt opens it: a reader holds it for milliseconds, but dbt-duckdb's own first pause is
+    a second. None where there is no file to take, or it does not get free: dbt says then what is wrong."""
     if not gold:
-        return
+        return None
     import duckdb
 
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            duckdb.connect(gold).close()
-            return
+            return duckdb.connect(gold)
         except duckdb.IOException:
             time.sleep(0.01)
+    return None
 
 
 def let_files_go():
