@@ -6,6 +6,7 @@ import type { MeshUnderTest } from '../e2e/mesh-under-test.ts'
 import { DEAD, deadLetters } from './bad-flights.ts'
 import { differences } from './demo-mesh.ts'
 import { dropJob, everyRun, putJob } from './run-job.ts'
+import type { SparkCluster } from './spark-cluster.ts'
 import { COLUMNS, silverRows, sparkJob } from './spark-world.ts'
 
 const JOB = 'spark-silver'
@@ -13,10 +14,14 @@ const outOf = (mesh: MeshUnderTest): string => join(mesh.projectDir, 'spark', 'f
 const fromSpark = (mesh: MeshUnderTest): string =>
   `SELECT ${COLUMNS} FROM read_parquet('${outOf(mesh)}/run=*/*.parquet')`
 
-export function putBatch(mesh: MeshUnderTest): void {
+/** In the driver, or on a cluster. */
+export function putBatch(mesh: MeshUnderTest, master?: string): void {
   putJob(mesh, JOB, [
     'inputs: [{ stream: flights, layer: bronze }, { stream: airports, layer: bronze }]',
-    ...sparkJob('killed_silver.py', [outOf(mesh)], { KILLED: join(mesh.projectDir, 'batch-was-killed') }),
+    ...sparkJob('killed_silver.py', [outOf(mesh)], {
+      env: { KILLED: join(mesh.projectDir, 'batch-was-killed') },
+      ...(master === undefined ? {} : { master }),
+    }),
   ])
 }
 
@@ -59,10 +64,12 @@ export function describeBatch(mesh: () => MeshUnderTest): void {
   })
 }
 
-/** What came later is a run of its own over its own offsets; duplicates of earlier runs are known. */
-export async function expectLaterBatch(mesh: MeshUnderTest): Promise<void> {
+/** What came later is a run of its own over its own offsets, on the cluster; duplicates of earlier runs are known. */
+export async function expectLaterBatch(mesh: MeshUnderTest, cluster: SparkCluster): Promise<void> {
   const runs = await everyRun(mesh, JOB)
   expect(runs).toHaveLength(2)
   expect(readdirSync(outOf(mesh)).sort()).toEqual(runs.map(({ id }) => `run=${id}`).sort())
   expect(await differences(fromSpark(mesh), silverRows(mesh, COLUMNS))).toMatchObject({ left: 0, right: 0 })
+  const newest = runs.toSorted((a, b) => a.seq - b.seq).at(-1)!
+  expect(await cluster.finished()).toMatchObject([{ name: newest.id, state: 'FINISHED' }])
 }

@@ -26,7 +26,7 @@ export function putStream(mesh: MeshUnderTest): void {
   const env = { MESH_SPARK_RECORDS_A_BATCH: '1500', KILLED: join(mesh.projectDir, 'stream-was-killed') }
   putJob(mesh, JOB, [
     'inputs: [{ stream: flights, layer: refined }, { stream: flights, layer: landing }]',
-    ...sparkJob('killed_delta.py', ['flights', outOf(mesh)], env),
+    ...sparkJob('killed_delta.py', ['flights', outOf(mesh)], { env }),
   ])
 }
 

@@ -28,12 +28,29 @@ export async function startSparkMesh(): Promise<MeshUnderTest> {
 /** A driver that lives for a minute is not worth the second compiler's work. */
 const CONF = { 'spark.driver.extraJavaOptions': '-XX:+UseSerialGC -XX:TieredStopAtLevel=1' }
 
+/** A driver whose executors are on the same machine; by itself it takes the address that the machine's name has. */
+const HERE = {
+  'spark.driver.host': '127.0.0.1',
+  'spark.driver.bindAddress': '127.0.0.1',
+  'spark.executor.memory': '1g',
+}
+
 /** Lines of a job file. Everything that is there, or comes within moments, is one run. */
-export const sparkJob = (app: string, args: readonly string[], env: Readonly<Record<string, string>>): string[] => [
+export const sparkJob = (
+  app: string,
+  args: readonly string[],
+  { env, master }: { readonly env: Readonly<Record<string, string>>; readonly master?: string },
+): string[] => [
   'engine: spark',
   'coalesce: { quiet: 3s, maxWait: 60s }',
   'retries: { attempts: 2, backoff: 100ms }',
-  `spark: ${JSON.stringify({ app: `transforms/spark/jobs/${app}`, args, env, conf: CONF })}`,
+  `spark: ${JSON.stringify({
+    app: `transforms/spark/jobs/${app}`,
+    args,
+    env,
+    conf: { ...CONF, ...(master === undefined ? {} : HERE) },
+    ...(master === undefined ? {} : { master }),
+  })}`,
 ]
 
 /** Columns that Spark's rows and the mesh's silver have alike. */

@@ -3,6 +3,7 @@ import type { MeshUnderTest } from '../e2e/mesh-under-test.ts'
 import { postBadFlights } from './bad-flights.ts'
 import { settle } from './demo-mesh.ts'
 import { describeBatch, dropBatch, expectLaterBatch, putBatch } from './spark-batch.ts'
+import { type SparkCluster, startSparkCluster } from './spark-cluster.ts'
 import {
   describeStream,
   dropStream,
@@ -32,16 +33,20 @@ describeStream(() => mesh)
 
 describe('what comes later is a run of its own', () => {
   let later: Later
+  let cluster: SparkCluster
 
   beforeAll(async () => {
     await dropBatch(mesh)
     await dropStream(mesh)
+    cluster = await startSparkCluster()
     later = await evolve(mesh)
-    putBatch(mesh)
+    putBatch(mesh, cluster.master)
     putStream(mesh)
   })
+  afterAll(() => cluster?.stop())
 
-  test('of the batch: over its own offsets; duplicates of earlier runs are known', () => expectLaterBatch(mesh))
+  test('of the batch: on a standalone cluster, over its own offsets; duplicates of earlier runs are known', () =>
+    expectLaterBatch(mesh, cluster))
 
   test('of the stream: each row once, though the schema has grown, some records are unreadable and its driver is killed inside a micro-batch', () =>
     expectLaterStream(mesh, later))

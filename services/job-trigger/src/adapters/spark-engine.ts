@@ -73,7 +73,8 @@ export function createSparkEngine(options: SparkEngineOptions): JobEngine {
           ...env,
           ...(spark.javaHome === null ? {} : { JAVA_HOME: spark.javaHome }),
           SPARK_HOME: spark.home,
-          SPARK_LOCAL_IP: '127.0.0.1',
+          // The executors of a cluster ask the driver for their work, so it must be reached.
+          ...(isLocal(execution) ? { SPARK_LOCAL_IP: '127.0.0.1' } : {}),
           PYSPARK_PYTHON: spark.python,
           PYSPARK_DRIVER_PYTHON: spark.python,
           PYTHONDONTWRITEBYTECODE: '1',
@@ -85,19 +86,21 @@ export function createSparkEngine(options: SparkEngineOptions): JobEngine {
 }
 
 const optionsOf = ({ job }: Execution): SparkOptions => job.options as SparkOptions
+const masterOf = (execution: Execution): string => optionsOf(execution).master ?? 'local[2]'
+const isLocal = (execution: Execution): boolean => masterOf(execution).startsWith('local')
 
 function sparkSubmit(execution: Execution, app: string, { home, jars }: SparkInstallation): string[] {
-  const { args = [], master = 'local[2]', conf = {} } = optionsOf(execution)
+  const { args = [], conf = {} } = optionsOf(execution)
   const settings = {
     ...DEFAULTS,
-    ...(master.startsWith('local') ? LOCAL : {}),
+    ...(isLocal(execution) ? LOCAL : {}),
     ...(jars.length > 0 ? { 'spark.jars': jars.join(',') } : {}),
     ...conf,
   }
   return [
     join(home, 'bin', 'spark-submit'),
     '--master',
-    master,
+    masterOf(execution),
     '--name',
     execution.id,
     ...Object.entries(settings).flatMap(([name, value]) => ['--conf', `${name}=${value}`]),

@@ -17,7 +17,8 @@ writeFileSync(
   `#!${process.execPath}
 const fs = require('node:fs')
 fs.appendFileSync(process.env.MESH_EXECUTION_ID, 'begun\\n')
-console.log(JSON.stringify({ args: process.argv.slice(2), java: process.env.JAVA_HOME, python: process.env.PYSPARK_PYTHON }))
+const { JAVA_HOME: java, PYSPARK_PYTHON: python, SPARK_LOCAL_IP: localIp = null } = process.env
+console.log(JSON.stringify({ args: process.argv.slice(2), java, python, localIp }))
 if (process.argv.includes(${JSON.stringify(join(root, 'bad.py'))})) process.exit(1)
 if (process.argv.includes(${JSON.stringify(join(root, 'endless.py'))})) setInterval(() => {}, 1000)
 else fs.writeFileSync(process.env.MESH_OUTPUTS, JSON.stringify([{ name: 'out/run=1', status: 'success' }]))
@@ -68,6 +69,21 @@ test("a job's conf overrules the defaults, and its arguments follow the program"
   expect(args!.slice(-2)).toEqual([join(root, 'good.py'), 'out'])
   expect({ java, python }).toEqual({ java: '/java', python: '/venv/bin/python' })
   expect(await engine.status(execution)).toMatchObject({ result: { outputs: [{ name: 'out/run=1' }] } })
+})
+
+test('a driver listens on 127.0.0.1 alone, unless executors elsewhere must reach it', async () => {
+  for (const [name, master, address] of [
+    ['here', 'local[1]', '127.0.0.1'],
+    ['cluster', 'spark://host:7077', null],
+  ] as const) {
+    const execution = executionOf(job({ name, ...program('good.py', { master }) }))
+    await engine.submit(execution)
+    await until(async () => (await engine.status(execution)).state === 'succeeded', 'the program to end')
+    const { args, localIp } = JSON.parse((await engine.logs(execution))!) as { args: string[]; localIp: string | null }
+    expect(args.slice(0, 2)).toEqual(['--master', master])
+    expect(args.includes('spark.driver.bindAddress=127.0.0.1')).toBe(address !== null)
+    expect(localIp).toBe(address)
+  }
 })
 
 test('without Spark, or without the program, the run waits and says why', async () => {
