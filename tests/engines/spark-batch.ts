@@ -71,5 +71,8 @@ export async function expectLaterBatch(mesh: MeshUnderTest, cluster: SparkCluste
   expect(readdirSync(outOf(mesh)).sort()).toEqual(runs.map(({ id }) => `run=${id}`).sort())
   expect(await differences(fromSpark(mesh), silverRows(mesh, COLUMNS))).toMatchObject({ left: 0, right: 0 })
   const newest = runs.toSorted((a, b) => a.seq - b.seq).at(-1)!
-  expect(await cluster.finished()).toMatchObject([{ name: newest.id, state: 'FINISHED' }])
+  // The master hears of the driver's end by itself; an application has the name of the attempt.
+  await expect
+    .poll(() => cluster.finished(), { timeout: 60_000 })
+    .toMatchObject([{ name: `${newest.id}.1`, state: 'FINISHED' }])
 }
