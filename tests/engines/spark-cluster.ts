@@ -61,10 +61,8 @@ export async function startSparkCluster(): Promise<SparkCluster> {
 
   const look = (): Promise<MasterPage> => callJson<MasterPage>(`http://${HOST}:${page}/json/`)
   start('master.Master', ['--port', port, '--webui-port', page])
-  start('worker.Worker', [
-    ...['--port', workerPort, '--webui-port', workerPage],
-    ...['--cores', 2, '--memory', '1500m', '--work-dir', folder, master],
-  ])
+  const size = ['--cores', 2, '--memory', '1500m']
+  start('worker.Worker', ['--port', workerPort, '--webui-port', workerPage, ...size, '--work-dir', folder, master])
   try {
     await waitFor(async () => ((await look().catch(() => null))?.aliveworkers === 1 ? true : null), {
       what: 'a worker of the Spark cluster',
