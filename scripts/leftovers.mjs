@@ -1,6 +1,7 @@
 // Which processes of a test run are still there when it has ended, and their end. A run that is interrupted cannot stop what it started:
 // its brokers, services and engines are in sessions of their own. They are known by a word in their environment, as Jenkins knows those
-// of a build. Linux alone shows the environment of a process; elsewhere nothing is found, and nothing ended.
+// of a build. Linux alone shows the environment of a process; elsewhere nothing is found, and nothing ended. Plain JavaScript, as the
+// launcher is; a run that was killed itself is swept by the next one (tests/setup/sweep.ts).
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'

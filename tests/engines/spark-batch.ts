@@ -20,7 +20,7 @@ export function putBatch(mesh: MeshUnderTest, master?: string): void {
     'inputs: [{ stream: flights, layer: bronze }, { stream: airports, layer: bronze }]',
     ...sparkJob('killed_silver.py', [outOf(mesh)], {
       env: { KILLED: join(mesh.projectDir, 'batch-was-killed') },
-      ...(master === undefined ? {} : { master }),
+      master,
     }),
   ])
 }

@@ -39,7 +39,7 @@ const HERE = {
 export const sparkJob = (
   app: string,
   args: readonly string[],
-  { env, master }: { readonly env: Readonly<Record<string, string>>; readonly master?: string },
+  { env, master }: { readonly env: Readonly<Record<string, string>>; readonly master?: string | undefined },
 ): string[] => [
   'engine: spark',
   'coalesce: { quiet: 3s, maxWait: 60s }',
@@ -48,8 +48,8 @@ export const sparkJob = (
     app: `transforms/spark/jobs/${app}`,
     args,
     env,
+    master,
     conf: { ...CONF, ...(master === undefined ? {} : HERE) },
-    ...(master === undefined ? {} : { master }),
   })}`,
 ]
 

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { identityOf } from '../../src/stack/process-identity.ts'
 
 const SCRIPTS = join(import.meta.dirname, '..', '..', '..', '..', 'scripts')
 
@@ -94,7 +95,7 @@ test.runIf(process.platform === 'linux')(
     expect(ran.printed).toContain('2 processes were left running, and were ended')
     const pids = [...ran.printed.matchAll(/^(\d+) (.*)$/gm)].map(([, pid, command]) => ({ pid: Number(pid), command }))
     expect(pids.map(({ command }) => command).sort()).toEqual([expect.stringContaining('server.cjs'), 'sleep 300'])
-    for (const { pid } of pids) expect(runs(pid)).toBe(false)
+    for (const { pid } of pids) expect(identityOf(pid)).toBeUndefined()
   },
 )
 
@@ -113,15 +114,6 @@ function program(folder: string, name: string, script: string): void {
   mkdirSync(join(root, folder), { recursive: true })
   writeFileSync(join(root, folder, name), `#!/bin/sh\n${script}\n`)
   chmodSync(join(root, folder, name), 0o755)
-}
-
-/** What has ended may still wait to be reaped. */
-function runs(pid: number): boolean {
-  try {
-    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
-  } catch {
-    return false
-  }
 }
 
 function calls(): string[] {
