@@ -34,7 +34,7 @@ export function createMemoryConsumer(
   /** Position of the next fetch of every partition that flows. */
   const flowing = new Map<string, number>()
   const pumping = new Set<string>()
-  /** Partitions that were woken while they were pumped. */
+  /** Partitions that were woken while they were pumped: by what came, a seek or a resume. */
   const woken = new Set<string>()
   let assigned: readonly TopicPartition[] = []
   let generation = 0
@@ -137,13 +137,13 @@ export function createMemoryConsumer(
       const more = await pumpOnce(topic, partition, position)
       position = flowing.get(place)
       // Asked here, in the turn in which the pump comes to rest: what comes after it finds none, and wakes one.
-      if (more === 'unless-empty' ? !hasMore(topic, partition, position) : !more) break
+      if (!more && !woken.has(place)) break
     }
     pumping.delete(place)
   }
 
   /** False when there is nothing to do until something wakes the pump. */
-  async function pumpOnce(topic: string, partition: number, position: number): Promise<boolean | 'unless-empty'> {
+  async function pumpOnce(topic: string, partition: number, position: number): Promise<boolean> {
     const place = `${topic}/${partition}`
     let fetched: ReturnType<typeof fetch>
     try {
@@ -163,13 +163,11 @@ export function createMemoryConsumer(
     // It was sought elsewhere while the fetch was under way.
     if (flowing.get(place) !== position) return true
     const { nextOffset, records } = fetched
-    if (nextOffset === position) return 'unless-empty'
-    if (!(await lanes.deliver({ topic, partition, firstOffset: position, nextOffset, records }))) {
-      // Not taken: the lane seeks or resumes when it wants more, or did while it was asked.
-      return woken.has(place)
-    }
-    if (flowing.get(place) === position) flowing.set(place, nextOffset)
-    return true
+    if (nextOffset === position) return false
+    // Not taken: the lane seeks or resumes when it wants more.
+    const taken = await lanes.deliver({ topic, partition, firstOffset: position, nextOffset, records })
+    if (taken && flowing.get(place) === position) flowing.set(place, nextOffset)
+    return taken
   }
 
   function fetch(
@@ -180,11 +178,6 @@ export function createMemoryConsumer(
     const log = broker.log(topic, partition)
     const inLog = position >= log.logStart() && position <= log.end()
     return { inLog, ...log.read(position, BATCH_RECORDS) }
-  }
-
-  /** What came while an empty answer was under way woke nobody. */
-  function hasMore(topic: string, partition: number, position: number | undefined): boolean {
-    return position !== undefined && (broker.topics.get(topic)?.partitions[partition]?.lastStable() ?? 0) > position
   }
 
   function leave(): void {
