@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MeshError } from '@mesh/shared/core/errors'
-import { dbtSourceName } from '@mesh/shared/core/topics'
+import { dbtSourceName, dbtSourceSelector } from '@mesh/shared/core/topics'
 import type { CommandContext } from '../command.ts'
 import { projectStreams } from '../streams/project.ts'
 import { dbtFiles, invokeDbt, targetFolder } from './invoke-dbt.ts'
@@ -24,7 +24,7 @@ export async function dbtFreshness(context: CommandContext, streams: readonly st
   const file = join(target, 'sources.json')
   // dbt writes it only where it came to results: an earlier one must not stand for it.
   await rm(file, { force: true })
-  const select = chosen.map((stream) => `source:landing.${dbtSourceName(stream)}`)
+  const select = chosen.map(dbtSourceSelector)
   const args = ['--quiet', 'source', 'freshness', '--select', ...select]
   // Gold is not asked, so dbt has an empty one of its own and keeps nobody waiting.
   const files = { landing, gold: join(target, 'unused.duckdb') }

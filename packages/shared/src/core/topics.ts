@@ -40,6 +40,8 @@ export const LINEAGE_RECEIVER_GROUP = 'mesh.job-trigger.lineage-receiver'
 export const tableName = (stream: string): string => stream.replaceAll('-', '_').toUpperCase()
 /** `shop-orders` → `shop_orders`: the landing table as dbt knows it, a source of `landing`. */
 export const dbtSourceName = (stream: string): string => stream.replaceAll('-', '_')
+/** How `dbt --select` names it. */
+export const dbtSourceSelector = (stream: string): string => `source:landing.${dbtSourceName(stream)}`
 export const versionTable = (table: string, version: number): string => `${table}__V${version}`
 
 /** Headers of ours. Everything that starts with one of the reserved prefixes is stripped from outside input. */

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { MeshError } from '@mesh/shared/core/errors'
-import { dbtSourceName } from '@mesh/shared/core/topics'
+import { dbtSourceSelector } from '@mesh/shared/core/topics'
 import type { Execution, ExecutionStatus, JobEngine } from '../core/ports.ts'
 import { type DbtOutcome, type DbtRunner, RunnerEnded } from './dbt-runner.ts'
 import { type ExecutionFolder, executionFolder, prepareExecution, readLog, readWhole } from './execution-folder.ts'
@@ -114,7 +114,7 @@ function argumentsOf(execution: Execution): string[] {
   if (command === 'freshness') return freshnessArguments(execution)
   const { full, vector } = execution.run
   const changed = [...new Set(vector.map(({ stream }) => stream))]
-  const chosen = select ?? (full ? [] : changed.map((stream) => `source:landing.${dbtSourceName(stream)}+`))
+  const chosen = select ?? (full ? [] : changed.map((stream) => `${dbtSourceSelector(stream)}+`))
   return [
     command,
     ...(full ? ['--full-refresh'] : []),
@@ -128,7 +128,7 @@ function argumentsOf(execution: Execution): string[] {
 function freshnessArguments(execution: Execution): string[] {
   const { select, exclude } = optionsOf(execution)
   const streams = [...new Set(execution.job.inputs.map(({ stream }) => stream))]
-  const chosen = select ?? streams.map((stream) => `source:landing.${dbtSourceName(stream)}`)
+  const chosen = select ?? streams.map(dbtSourceSelector)
   return ['source', 'freshness', '--select', ...chosen, ...(exclude ? ['--exclude', ...exclude] : [])]
 }
 
