@@ -7,6 +7,7 @@ import { postEvents } from '../../packages/cli/src/gateway-client.ts'
 import { callJson } from '../../packages/cli/src/http-json.ts'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
 import { startMesh } from '../e2e/mesh-under-test.ts'
+import { quantile } from './table.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const POLL_MS = 20
@@ -76,12 +77,6 @@ export async function measureFreshness(samples: number, say: (text: string) => v
   } finally {
     await mesh.stop()
   }
-}
-
-/** The smallest value that at least `q` of all are not above. */
-export function quantile(values: readonly number[], q: number): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? Number.NaN
 }
 
 export function renderFreshness({ samples, p50, p99, runP50, repeated, load }: Freshness): string {

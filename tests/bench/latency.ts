@@ -10,9 +10,9 @@ import { freePort } from '@mesh/shared/testing/free-port'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
 import { type BenchMesh, startBenchMesh } from './bench-mesh.ts'
 import { type BenchStream, EXACTLY_ONCE_STREAM, STREAM } from './bench-streams.ts'
-import { quantile } from './freshness.ts'
 import type { MachineFacts } from './machine.ts'
 import { flightLines } from './payload.ts'
+import { quantile } from './table.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const PER_SECOND = 2000

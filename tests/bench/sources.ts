@@ -5,7 +5,7 @@ import { refinedTopic } from '@mesh/shared/core/topics'
 import type { KafkaPort } from '@mesh/shared/kafka/port'
 import { waitFor } from '../../packages/cli/src/wait-for.ts'
 import { type CdcWorld, startCdcWorld } from '../cdc/cdc-world.ts'
-import { quantile } from './freshness.ts'
+import { quantile } from './table.ts'
 
 export type SourcesBench = {
   readonly changes: number

@@ -22,6 +22,12 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
+/** The smallest value that at least `q` of all are not above. */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? Number.NaN
+}
+
 /**
  * A Markdown table, one row for each hop in the order of its first measurement: median and extremes over the repeats,
  * ratio of medians to each ceiling, median CPU seconds per million, highest peak memory.
